@@ -1,0 +1,90 @@
+# Linekeep: `make run` starts it, `make test` tests it. Both set up what they need; the second time that takes a moment.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BUILD := build
+PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes --only-binary :all:
+LISTEN ?= 127.0.0.1:8090
+DATA ?= var
+
+DEBIAN_RUN := gcc libc6-dev python3-dev python3-venv libspandsp-dev libtiff-dev libsndfile1 \
+	asterisk-core-sounds-en-wav asterisk-core-sounds-fr-wav asterisk-core-sounds-es-wav asterisk-moh-opsound-wav \
+	espeak-ng npm
+DEBIAN_TEST := chromium fonts-wqy-microhei sox
+
+.PHONY: help run test bench setup setup-test lock clean lint types
+
+help:
+	@echo 'make run     start the box in software: daemon and page on loopback'
+	@echo '             LISTEN=127.0.0.1:8090 and DATA=var may be set'
+	@echo 'make test    style, types and every test'
+	@echo 'make bench   what a channel costs, beside libspandsp'
+	@echo 'make lock    resolve the dependency files anew'
+	@echo 'make clean   remove what was built (recordings under $(DATA)/ stay)'
+
+run: setup
+	@exec $(BIN)/python -m firmware.supervisor --listen '$(LISTEN)' --data '$(DATA)'
+
+test: setup setup-test lint types
+	@echo '== tests'
+	@$(BIN)/python -m pytest
+
+lint: setup
+	@echo '== ruff'
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: setup
+	@echo '== mypy'
+	@$(BIN)/mypy
+
+bench: setup
+	@$(BIN)/python -m tests.bench
+
+setup: $(BUILD)/debian-run.done $(VENV)/done $(BUILD)/bindings.done $(BUILD)/frontend.done $(BIN)/linekeep
+setup-test: $(BUILD)/debian-test.done
+
+# Debian packages: named before they are installed, and only those that are missing.
+$(BUILD)/debian-%.done: Makefile image/debian-packages
+	@mkdir -p $(BUILD)
+	@image/debian-packages $(if $(filter run,$*),$(DEBIAN_RUN),$(DEBIAN_TEST))
+	@touch $@
+
+$(VENV)/done: requirements.lock requirements-build.lock $(BUILD)/debian-run.done
+	@echo '== Python packages (pinned, with digests) into $(VENV)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) -r requirements-build.lock
+	@$(PIP) --no-build-isolation --no-binary sdnotify -r requirements.lock
+	@touch $@
+
+$(BUILD)/bindings.done: $(wildcard cffi_bindings/build*.py) $(wildcard cffi_bindings/*.h) $(wildcard cffi_bindings/src/*) $(VENV)/done
+	@echo '== C bindings'
+	@$(BIN)/python -m cffi_bindings.build
+	@touch $@
+
+$(BUILD)/frontend.done: web_admin/package.json web_admin/package-lock.json web_admin/fetch-frontend $(BUILD)/debian-run.done
+	@echo '== front-end files (pinned, with digests)'
+	@web_admin/fetch-frontend $(BUILD)/npm web_admin/static/vendor
+	@touch $@
+
+# The command finds the project by its own place, so it can be called from any folder.
+$(BIN)/linekeep: $(VENV)/done Makefile
+	@printf '#!/bin/sh\nexec env PYTHONPATH="%s" "%s/python" -m firmware.cli "$$@"\n' '$(CURDIR)' '$(CURDIR)/$(BIN)' > $@
+	@chmod +x $@
+
+lock: $(VENV)/done
+	@$(PYTHON) -m venv $(BUILD)/lock && $(BUILD)/lock/bin/pip install --quiet pip-tools
+	@$(BUILD)/lock/bin/pip-compile --quiet --generate-hashes --no-header --no-emit-index-url --no-emit-trusted-host \
+		--no-emit-find-links --no-emit-options --strip-extras --allow-unsafe --no-annotate \
+		-o requirements.lock requirements-dev.in
+	@sed -i '1i # Every package with the digests of its files; made by `make lock` from requirements.in and requirements-dev.in.' requirements.lock
+	@{ echo '# What builds the packages that come as source; the same pins as in requirements.lock.'; \
+		sed -n '/^setuptools==/,/[^\\]$$/p' requirements.lock; } > requirements-build.lock
+
+clean:
+	rm -rf $(BUILD) $(VENV) web_admin/static/vendor cffi_bindings/_*.c cffi_bindings/*.so

@@ -1,0 +1,72 @@
+"""Where time enters. Everything that needs it is handed a `Clock`; no decision asks the system.
+
+What is heard on a line is timed by samples. Wall time (UTC) is for people; timeouts are monotonic. When a card runs
+as fast as it can, its `SampleClock` makes every timer follow its samples, so that a day of traffic in a minute gives
+the same recordings as a day in a day.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+NS = 1_000_000_000
+RATE = 8000
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    utc_ns: int
+    boottime_ns: int
+    """CLOCK_BOOTTIME: goes on in suspend, never jumps."""
+    boot_id: str
+    synchronised: bool
+    """The system's clock was disciplined by a time source."""
+
+
+class Clock(Protocol):
+    def moment(self) -> Moment: ...
+
+    def monotonic_ns(self) -> int:
+        """For timeouts."""
+
+
+class SystemClock:
+    """The box's own clocks. Whether UTC is synchronised is what systemd-timesyncd or the kernel says."""
+
+    def __init__(self) -> None:
+        self._boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        self._asked_ns = -(1 << 62)
+        self._synchronised = False
+
+    def moment(self) -> Moment:
+        return Moment(time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME), self._boot_id, self._is_synchronised())
+
+    def monotonic_ns(self) -> int:
+        return time.monotonic_ns()
+
+    def _is_synchronised(self) -> bool:
+        # systemd-timesyncd and chrony both touch this file when they have set the clock (systemd-time-wait-sync(8)).
+        now = time.monotonic_ns()
+        if now - self._asked_ns > 10 * NS:
+            self._asked_ns = now
+            self._synchronised = Path("/run/systemd/timesync/synchronized").exists()
+        return self._synchronised
+
+
+class SampleClock:
+    """A clock that stands still between blocks and follows the samples of one card."""
+
+    def __init__(self, start_utc_ns: int, run: str) -> None:
+        self._start_utc_ns = start_utc_ns
+        self._boot_id = f"samples-{run}"
+        self._ns = 0
+
+    def at_sample(self, sample: int) -> None:
+        self._ns = sample * (NS // RATE)
+
+    def moment(self) -> Moment:
+        return Moment(self._start_utc_ns + self._ns, self._ns, self._boot_id, False)
+
+    def monotonic_ns(self) -> int:
+        return self._ns
