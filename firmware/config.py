@@ -1,14 +1,24 @@
-"""The box's configuration: one TOML file, parsed once into frozen values.
+"""The box's configuration as frozen values: what the rest of the appliance reads.
 
-Unknown keys are refused with the line they stand on; a wrong value names the key, what it may be, and its line.
-Changes are validated, written to a temporary file, synced and renamed, and the former version is kept.
+The file they come from is the business of `config_file`. Time zones are here because the zone of the box is part of
+its configuration: it names the folders of a day and the times people see.
 """
 
 from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
+from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from firmware.cards import Law
 
+CONFIG_NAME = "linekeep.toml"
+LONGEST_BOX = 4096
+"""Lines a box may have."""
+
+Language = Literal["zh-CN", "en"]
+CardKind = Literal["simulated"]
+Scenario = Literal["office", "none"]
 Trigger = Literal["voltage", "vox", "key", "always"]
 ToneZone = Literal["cn", "us", "eu", "uk", "hk"]
 
@@ -18,7 +28,7 @@ class BoxConfig:
     name: str = "Linekeep"
     zone: str = ""
     """IANA time zone; empty: the system's."""
-    language: Literal["zh-CN", "en"] = "zh-CN"
+    language: Language = "zh-CN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +74,14 @@ class LineConfig:
 
 @dataclass(frozen=True, slots=True)
 class CardConfig:
-    kind: Literal["simulated"] = "simulated"
+    kind: CardKind = "simulated"
     name: str = "sim0"
     lines: int = 8
     law: Law = "alaw"
     zone: ToneZone = "cn"
     seed: int = 1
     paced: bool = True
-    scenario: Literal["office", "none"] = "office"
+    scenario: Scenario = "office"
     start_utc: str = ""
     """Unpaced cards: the UTC time (ISO 8601) of sample 0; empty: now."""
 
@@ -83,3 +93,40 @@ class Config:
     cards: tuple[CardConfig, ...] = (CardConfig(),)
     lines: tuple[LineConfig, ...] = tuple(LineConfig(number=n) for n in range(1, 9))
     """One for every channel of every card, in order; line numbers run through the box from 1."""
+
+
+class ConfigError(Exception):
+    """The configuration is refused; the message names file, line, key and what it may be."""
+
+
+def zone_named(name: str) -> tzinfo:
+    """The zone; raises ValueError where this box does not know it."""
+    if name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, OSError, ValueError) as error:
+        raise ValueError(f'"{name}" is not a time zone this box knows') from error
+
+
+def system_zone() -> str:
+    """The IANA name of the system's zone; `UTC` where it has none."""
+    target = Path("/etc/localtime").resolve()
+    name = str(target).partition("/zoneinfo/")[2]
+    for candidate in (name, _first_line(Path("/etc/timezone"))):
+        try:
+            if candidate and zone_named(candidate):
+                return "UTC" if candidate == "Etc/UTC" else candidate
+        except ValueError:
+            continue
+    return "UTC"
+
+
+def _first_line(path: Path) -> str:
+    return path.read_text(encoding="utf-8").partition("\n")[0].strip() if path.is_file() else ""
+
+
+def box_zone(box: BoxConfig) -> tuple[str, tzinfo]:
+    """The zone in which this box shows time and names the folders of a day."""
+    name = box.zone or system_zone()
+    return name, zone_named(name)
