@@ -1,0 +1,10 @@
+"""Builds `_libc`: the calls of the C library that Python's own modules leave out."""
+
+from cffi import FFI
+
+HEADER = "unistd.h"
+REMEDY = "apt-get install libc6-dev"
+
+ffi = FFI()
+ffi.cdef("int syncfs(int fd);")
+ffi.set_source("cffi_bindings._libc", "#include <Python.h>\n#include <unistd.h>")

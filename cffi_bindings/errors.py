@@ -1,0 +1,13 @@
+"""The one error tree of the bindings. What the operating system refuses stays an `OSError`."""
+
+
+class BindingError(Exception):
+    """A C library could not be used; the message names the library, the act and the remedy."""
+
+
+class LibraryMissing(BindingError):
+    """The binding is not compiled, or its library is not installed."""
+
+
+class SpandspError(BindingError):
+    """libspandsp refused what it was asked."""
