@@ -1,0 +1,44 @@
+"""Documents that name things which the code names too: they must not drift apart."""
+
+import json
+import re
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+
+from firmware import lines
+from recorder import model
+
+ROOT = Path(__file__).resolve().parents[3]
+DEPENDENCIES = (ROOT / "docs" / "dependencies.md").read_text()
+GLOSSARY = (ROOT / "docs" / "glossary.md").read_text()
+
+
+def named(text: str) -> set[str]:
+    """The packages that the tables give a line."""
+    rows = [line.split("|") for line in text.splitlines() if line.startswith("|") and not line.startswith("|---")]
+    short = [name.strip() for row in rows for name in row[1].split(",")]
+    # `asterisk-core-sounds-en-wav, -fr-wav` is written short.
+    return {"asterisk-core-sounds" + name if name.startswith("-") else name for name in short} - {"package"}
+
+
+def required() -> set[str]:
+    files = [(ROOT / name).read_text() for name in ("requirements.in", "requirements-dev.in")]
+    python = {line for text in files for line in text.split() if line[0].isalpha() and line != "requirements.in"}
+    variables = re.findall(r"^DEBIAN_\w+ := ((?:.*\\\n)*.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    debian = {word for text in variables for word in text.replace("\\", " ").split()}
+    page = set(json.loads((ROOT / "web_admin" / "package.json").read_text())["dependencies"])
+    assert len(python) > 15 and len(debian) > 10 and page
+    return python | debian | page
+
+
+def test_every_dependency_has_its_reason_and_no_other_does() -> None:
+    assert named(DEPENDENCIES) == required()
+
+
+@pytest.mark.parametrize(
+    "words", [model.Trigger, model.StopReason, model.CallClass, model.Direction, model.State, lines.State]
+)
+def test_the_glossary_knows_every_word(words: type[StrEnum]) -> None:
+    assert [word.value for word in words if f"`{word.value}`" not in GLOSSARY] == []
