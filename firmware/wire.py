@@ -1,7 +1,7 @@
 """The control socket's codec and its clients: what the page and the `linekeep` command speak to the daemon.
 
 The protocol is written down in docs/control.md. A frame is a 32-bit big-endian length and that many bytes of
-MessagePack holding one map; the longest is 1 MiB. A connection carries any number of requests at once, told apart by
+MessagePack holding one map; the longest is 1 MiB towards the daemon, 8 MiB from it. A connection carries any number of requests at once, told apart by
 the `id` the client gave them, and streams of events that go on until they are cancelled or the connection ends.
 
 `Client` is for commands: it blocks. `AsyncClient` is for the page: one connection, concurrent calls, streams as
@@ -27,7 +27,9 @@ from typing import Any, Self
 import msgspec
 
 SOCKET_NAME = "control.sock"
-LONGEST_FRAME = 1 << 20
+LONGEST_REQUEST = 1 << 20
+LONGEST_ANSWER = 8 << 20
+"""The snapshots of 4,096 lines go into one answer."""
 LONGEST_BACKLOG = 2000
 """Events that wait for the reader of a stream before the client ends it."""
 
@@ -200,11 +202,11 @@ class DaemonError(WireError):
         self.remedy = remedy
 
 
-def frame(message: Mapping[str, Any] | msgspec.Struct) -> bytes:
-    """A whole frame; raises `WireError` where it would be longer than `LONGEST_FRAME`."""
+def frame(message: Mapping[str, Any] | msgspec.Struct, longest: int = LONGEST_REQUEST) -> bytes:
+    """A whole frame; raises `WireError` where its body would be longer than `longest` bytes."""
     body = _encoder.encode(message)
-    if len(body) > LONGEST_FRAME:
-        raise WireError(f"A frame of {len(body)} bytes is longer than {LONGEST_FRAME}; ask for less at once.")
+    if len(body) > longest:
+        raise WireError(f"A frame of {len(body)} bytes is longer than {longest}; ask for less at once.")
     return _LENGTH.pack(len(body)) + body
 
 
@@ -216,24 +218,25 @@ def parse(body: bytes | bytearray | memoryview) -> Fields:
         raise WireError(f"A frame is not one MessagePack map: {error}.") from error
 
 
-def body_length(head: bytes | bytearray) -> int:
+def body_length(head: bytes | bytearray, longest: int) -> int:
     """Length of the body that these four bytes announce; raises `WireError` where it is beyond the limit."""
     (length,) = _LENGTH.unpack(head)
-    if length > LONGEST_FRAME:
-        raise WireError(f"A frame announces {length} bytes; the longest is {LONGEST_FRAME}.")
+    if length > longest:
+        raise WireError(f"A frame announces {length} bytes; the longest is {longest}.")
     return int(length)
 
 
 class FrameReader:
     """Takes bytes as they come and gives the maps they hold. After a `WireError` the stream is out of step."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = LONGEST_ANSWER) -> None:
+        self._longest = longest
         self._pending = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Fields]:
         self._pending += data
         while len(self._pending) >= _LENGTH.size:
-            end = _LENGTH.size + body_length(self._pending[: _LENGTH.size])
+            end = _LENGTH.size + body_length(self._pending[: _LENGTH.size], self._longest)
             if len(self._pending) < end:
                 return
             body = bytes(self._pending[_LENGTH.size : end])
@@ -241,10 +244,10 @@ class FrameReader:
             yield parse(body)
 
 
-async def read_frame(reader: asyncio.StreamReader) -> Fields | None:
+async def read_frame(reader: asyncio.StreamReader, longest: int = LONGEST_ANSWER) -> Fields | None:
     """The next map; None where the other side has closed. Raises `WireError`."""
     try:
-        body = await reader.readexactly(body_length(await reader.readexactly(_LENGTH.size)))
+        body = await reader.readexactly(body_length(await reader.readexactly(_LENGTH.size), longest))
     except (asyncio.IncompleteReadError, ConnectionError):
         return None
     return parse(body)
