@@ -12,12 +12,14 @@ from enum import IntEnum
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cffi_bindings.errors import BindingError, LibraryMissing, SpandspError
+from cffi_bindings.fax_page import write_page
 
 __all__ = ["BindingError", "LibraryMissing", "SpandspError"]
 
@@ -61,8 +63,10 @@ class CallerIdStandard(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class FaxCall:
-    audio: Audio
-    """`[2, samples]`, caller first; from the caller's first CNG to a second after the end."""
+    caller: Audio
+    """What the caller sent, from its first CNG to a second after the end."""
+    answerer: Audio
+    """What the answerer sent in the same samples."""
     pages: int
     bit_rate: int
     ecm: bool
@@ -240,9 +244,10 @@ def caller_id_rx(samples: Audio, standard: CallerIdStandard = CallerIdStandard.C
     return messages
 
 
-def v22bis_pair(samples: int, *, bit_rate: int = 2400, guard_hz: Literal[0, 550, 1800] = 0, seed: int = 1) -> Audio:
+def v22bis_call(seconds: float, *, bit_rate: int = 2400, guard_hz: Literal[0, 550, 1800] = 0, seed: int = 1) -> Audio:
     """Two V.22bis modems that train and exchange pseudo-random data: int16[2, samples]."""
     ffi, lib = _spandsp()
+    samples = round(seconds * RATE)
     out = np.zeros((2, samples), np.int16)
     received = ffi.new("int[2]")
     guard = {0: 0, 550: 1, 1800: 2}[guard_hz]
@@ -252,7 +257,7 @@ def v22bis_pair(samples: int, *, bit_rate: int = 2400, guard_hz: Literal[0, 550,
     return out
 
 
-def v8_pair(*, v34: bool = True, answer_tone: ConnectTone = ConnectTone.ANSAM_PR) -> Audio:
+def v8_call(*, v34: bool = True, answer_tone: ConnectTone = ConnectTone.ANSAM_PR) -> Audio:
     """V.8 between two modems (CI, ANSam, CM, JM, CJ) until both have agreed: int16[2, samples]."""
     ffi, lib = _spandsp()
     out = np.zeros((2, 20 * RATE), np.int16)
@@ -265,16 +270,25 @@ def v8_pair(*, v34: bool = True, answer_tone: ConnectTone = ConnectTone.ANSAM_PR
 
 
 def fax_call(
-    page: Path,
-    into: Path,
+    page: Path | None = None,
+    into: Path | None = None,
     *,
     caller: str = "+86 10 5550 0101",
     answerer: str = "+86 21 5550 0202",
     modems: Literal["v27ter", "v29", "v17"] = "v17",
     ecm: bool = True,
+    seed: int = 1,
     longest_s: int = 300,
 ) -> FaxCall:
-    """A whole T.30 call, both ends libspandsp's: sends the TIFF `page`, receives into `into`."""
+    """A whole T.30 call, both ends libspandsp's: sends the TIFF `page` (none: one page of blocks that depends on `seed`)
+    and receives into `into` (none: nothing is kept)."""
+    with TemporaryDirectory(prefix="linekeep-fax-") as folder:
+        page = page or write_page(Path(folder, "page.tif"), seed=seed)
+        into = into or Path(folder, "received.tif")
+        return _fax_call(page, into, caller, answerer, modems, ecm, longest_s)
+
+
+def _fax_call(page: Path, into: Path, caller: str, answerer: str, modems: str, ecm: bool, longest_s: int) -> FaxCall:
     ffi, lib = _spandsp()
     supported = lib.T30_SUPPORT_V27TER
     supported |= lib.T30_SUPPORT_V29 if modems != "v27ter" else 0
@@ -287,7 +301,7 @@ def fax_call(
         if code != lib.T30_ERR_OK:
             why = ffi.string(lib.t30_completion_code_to_str(code)).decode() if code >= 0 else "not finished in time"
             raise SpandspError(f"libspandsp: the fax of {page} failed at the {end}: {why}. Remedy: check the TIFF")
-    return FaxCall(out[:, :used].copy(), result.pages, result.bit_rate, bool(result.ecm))
+    return FaxCall(out[0, :used].copy(), out[1, :used].copy(), result.pages, result.bit_rate, bool(result.ecm))
 
 
 @cache

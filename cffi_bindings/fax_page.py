@@ -1,4 +1,4 @@
-"""A fax page to send, written byte by byte (TIFF 6.0, one uncompressed strip)."""
+"""A page for fax calls that only have to sound real, written byte by byte (TIFF 6.0, one uncompressed strip)."""
 
 import struct
 from pathlib import Path
