@@ -1,8 +1,9 @@
 """The control socket's codec and its clients: what the page and the `linekeep` command speak to the daemon.
 
 The protocol is written down in docs/control.md. A frame is a 32-bit big-endian length and that many bytes of
-MessagePack holding one map; the longest is 1 MiB towards the daemon, 8 MiB from it. A connection carries any number of requests at once, told apart by
-the `id` the client gave them, and streams of events that go on until they are cancelled or the connection ends.
+MessagePack holding one map; the longest is 1 MiB towards the daemon, 8 MiB from it. A connection carries any number of
+requests at once, told apart by the `id` the client gave them, and streams of events that go on until they are
+cancelled or the connection ends.
 
 `Client` is for commands: it blocks. `AsyncClient` is for the page: one connection, concurrent calls, streams as
 asynchronous iterators. Neither reconnects by itself; whoever holds one knows better what a broken connection means.
