@@ -60,6 +60,11 @@ def sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
+def mkdir(folder: Path) -> None:
+    with suppress(FileExistsError):
+        os.mkdir(folder, FOLDER_MODE)
+
+
 _synced_folders: set[Path] = set()
 """Folders whose name this process knows to be durable: one that a killed process made may not be."""
 
@@ -69,8 +74,7 @@ def make_folders(root: Path, folder: Path) -> None:
     if folder == root or (folder in _synced_folders and folder.is_dir()):
         return
     make_folders(root, folder.parent)
-    with suppress(FileExistsError):
-        os.mkdir(folder, FOLDER_MODE)
+    mkdir(folder)
     sync_folder(folder.parent)
     _synced_folders.add(folder)
 

@@ -116,6 +116,10 @@ def set_sizes(page: bytearray, samples: int, file_size: int) -> None:
         struct.pack_into("<I", page, at, value)
 
 
+def sizes_are(page: bytes, samples: int, file_size: int) -> bool:
+    return tuple(struct.unpack_from("<I", page, at)[0] for at in _SIZES) == (file_size - 8, samples, samples)
+
+
 def read_header(page: bytes) -> tuple[RecordingStart, int]:
     """The start and the samples that the sizes admit. Raises `ValueError` saying what is wrong."""
     if len(page) < AUDIO_OFFSET:

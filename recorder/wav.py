@@ -19,12 +19,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dsp.g711 import Law
+from dsp.peaks import peaks as peaks_of
 from recorder import disk, layout
-from recorder._peaks import peaks as peaks_of
 from recorder.errors import RecordingError, WriteFailed
 from recorder.layout import AUDIO_OFFSET, FrameBody, Metadata
 from recorder.model import (
@@ -242,7 +244,7 @@ def metadata_of(
     parts = [np.empty((0, 2), np.int8)]
     for at in range(0, samples, step):
         chunk = np.frombuffer(os.pread(fd, min(step, samples - at), AUDIO_OFFSET + at), np.uint8)
-        parts.append(peaks_of(chunk, start.law, samples_per_peak))
+        parts.append(peaks_of(chunk, cast(Law, start.law), samples_per_peak))
     pairs = np.concatenate(parts)
     metadata = Metadata(
         format=layout.FORMAT, start=start, end=end, samples=samples, audio_sha256=audio_sha256,
@@ -277,7 +279,7 @@ class RecordingFile:
     gaps: tuple[Gap, ...]
     anchors: tuple[Anchor, ...]
     peaks: NDArray[np.int8]
-    """`[n, 2]`: least and greatest sample of each `samples_per_peak`, in 1/127 of full scale; empty while open."""
+    """`[n, 2]`: least and greatest sample of each `samples_per_peak`, in 1/128 of full scale; empty while open."""
     samples_per_peak: int
     audio_sha256: str
     meta_sha256: str

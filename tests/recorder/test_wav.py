@@ -115,7 +115,7 @@ def test_peaks_are_few_and_lie_around_the_audio(tmp_path: Path) -> None:
     file = load(recording.path)
     assert file.samples_per_peak == 200 and file.peaks.shape == (8000, 2)
     assert np.abs(file.peaks[:4000]).max() <= 1
-    assert (file.peaks[4000:] == [-125, 125]).all()
+    assert (file.peaks[4000:] == [-126, 126]).all()
 
 
 def test_marks_with_numpy_values_and_no_number_are_kept(tmp_path: Path) -> None:
