@@ -1,0 +1,174 @@
+"""The detectors of a batch of channels: law bytes in, events out.
+
+One `feed` takes the same number of samples of every channel. Inside, time runs in steps of 160 samples whatever the
+framing: expansion by table into one buffer, one matrix product a hop for every tone that any detector wants
+(`dsp.tones`), then each detector's decisions in array operations over all channels. Costly analysis reads the last
+seconds of flagged channels from `dsp.history`. What is off takes no rows of the matrix and no step.
+
+Events are in order of discovery. Positions are samples since the first one fed. BLAS should run single-threaded
+(`OPENBLAS_NUM_THREADS=1`), which is for the process to set before numpy is loaded.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsp.activity import VOICED_HZ, Activity, Speech
+from dsp.classify import Classifier
+from dsp.connect_tones import ConnectTones
+from dsp.dtmf import HIGH_HZ, LOW_HZ, Dtmf
+from dsp.events import KINDS, Event
+from dsp.g711 import IDLE, Law
+from dsp.history import History
+from dsp.levels import FLOOR_DBM0, expansion
+from dsp.progress import Progress
+from dsp.reports import Reports
+from dsp.tones import HOP, STEP, Bank
+from dsp.v21 import MARK_HZ, SPACE_HZ, V21Preamble
+from dsp.zones import ZONES, Zone
+
+__all__ = ["Detectors", "Event", "Law", "Zone"]
+
+_CONNECT: Final = frozenset({"cng", "calling_tone", "answer_tone"})
+
+
+class Detectors:
+    """Everything that is listened for on `channels` channels of one clock domain."""
+
+    level_dbm0: NDArray[np.float32]
+    """`[channels]`: level of the last 20 ms, dBm0, -90 at least."""
+    active: NDArray[np.bool_]
+    """`[channels]`: sound activity now (any sound above the noise floor)."""
+
+    def __init__(self, channels: int, law: Law, zone: Zone = "cn", detectors: Iterable[str] | None = None) -> None:
+        """`detectors`: the kinds of event wanted (`dsp.events.KINDS`), all by default.
+
+        Raises ValueError for an unknown law, zone or kind, or fewer than one channel.
+        """
+        self.kinds = _checked(channels, law, zone, detectors)
+        self._out = Reports()
+        self._pending = np.empty((channels, STEP), np.uint8)
+        self._filled = 0
+        self._hop = 0
+        self._table = expansion(law)
+        self._x = np.zeros((channels, STEP), np.float32)
+        self.level_dbm0 = np.full(channels, FLOOR_DBM0, np.float32)
+        self.active = np.zeros(channels, np.bool_)
+        self._history = History(channels, IDLE[law], self._table)
+        self._bank = bank = Bank(channels, _frequencies(self.kinds, zone))
+        on = self.kinds.__contains__
+        self._activity = Activity(channels, bank)
+        self._dtmf = Dtmf(channels, bank) if on("dtmf") or on("cid") else None
+        self._connect = ConnectTones(channels, bank, self.kinds) if self.kinds & _CONNECT else None
+        self._v21 = V21Preamble(channels, bank, self._history) if on("v21") else None
+        self._progress = Progress(channels, bank, ZONES[zone]) if on("progress") else None
+        self._speech = Speech(channels) if on("speech") else None
+        self._class = Classifier(channels) if on("class") else None
+        self._no_tone = np.zeros(channels, np.float32)
+
+    def feed(self, block: NDArray[np.uint8]) -> list[Event]:
+        """What became certain in `block`, uint8 `[channels, n]` for any n."""
+        if block.shape[:1] != self._pending.shape[:1] or block.ndim != 2 or block.dtype != np.uint8:
+            raise ValueError(f"Block {block.dtype}{list(block.shape)}: uint8 [{self._pending.shape[0]}, n] is wanted.")
+        at = 0
+        while at < block.shape[1]:
+            if self._filled == 0 and block.shape[1] - at >= STEP:
+                self._step(block[:, at : at + STEP])
+                at += STEP
+                continue
+            taken = min(STEP - self._filled, block.shape[1] - at)
+            self._pending[:, self._filled : self._filled + taken] = block[:, at : at + taken]
+            self._filled += taken
+            at += taken
+            if self._filled == STEP:
+                self._filled = 0
+                self._step(self._pending)
+        return self._out.take()
+
+    def close(self) -> list[Event]:
+        """The ends of what is still open. A rest shorter than 20 ms is counted but not searched."""
+        self._out.end_all(self._hop * HOP + self._filled)
+        return self._out.take()
+
+    def restart(self, channels: NDArray[np.intp]) -> None:
+        """A new call begins on these channels: its class starts afresh, and the one before gets no further report."""
+        if self._class is not None:
+            self._class.restart(np.asarray(channels, np.intp), self._out)
+
+    def _step(self, law_bytes: NDArray[np.uint8]) -> None:
+        hop, out = self._hop, self._out
+        np.take(self._table, law_bytes, out=self._x, mode="clip")
+        self._history.write(law_bytes)
+        self._bank.step(self._x)
+        self._activity.step()
+        self.level_dbm0, self.active = self._activity.level_dbm0, self._activity.active
+        before = len(out)
+        if self._progress is not None:
+            self._progress.step(hop, out)
+        if self._dtmf is not None:
+            self._dtmf.step(hop, self._no_tone if self._progress is None else self._progress.power, out)
+        if self._connect is not None:
+            self._connect.step(hop, out)
+        if self._v21 is not None:
+            self._v21.step(hop, out)
+        self._judge(hop, before)
+        self._hop += 2
+
+    def _judge(self, hop: int, before: int) -> None:
+        """Speech and class, which rest on what the others heard in this step."""
+        if self._speech is None and self._class is None:
+            return
+        explained = self._explained()
+        if self._speech is not None:
+            began, ended = self._speech.step(self._activity, explained)
+            for c in ended.tolist():
+                self._out.end(c, "speech", (hop + 2) * HOP)
+            for c in began.tolist():
+                self._out.begin(c, "speech", (hop + 2) * HOP - 5 * STEP, "speech", 0.8)
+        if self._class is not None:
+            for event in self._out.since(before):
+                if event.end_s is None:
+                    self._class.sign(event, self._out)
+            self._class.step(hop, self._activity, explained, self._out)
+
+    def _explained(self) -> NDArray[np.bool_]:
+        """`[channels]`: a tone, a digit or data sounds, so what is heard is not speech."""
+        explained = np.zeros(self._pending.shape[0], np.bool_)
+        if self._progress is not None:
+            explained |= self._progress.now > 0
+        if self._dtmf is not None:
+            explained |= self._dtmf.code >= 0
+        if self._connect is not None:
+            explained |= (self._connect.run > 2).any(0)
+        if self._v21 is not None:
+            explained |= self._v21.busy
+        return explained
+
+
+def _checked(channels: int, law: str, zone: str, detectors: Iterable[str] | None) -> frozenset[str]:
+    if channels < 1:
+        raise ValueError(f"Detectors for {channels} channels: at least one is needed.")
+    if law not in IDLE:
+        raise ValueError(f"Law {law!r}: alaw or ulaw.")
+    if zone not in ZONES:
+        raise ValueError(f"Zone {zone!r}: one of {', '.join(ZONES)}.")
+    kinds = frozenset(KINDS if detectors is None else detectors)
+    if unknown := kinds - set(KINDS):
+        raise ValueError(f"Detector {', '.join(sorted(unknown))}: one of {', '.join(KINDS)}.")
+    return kinds
+
+
+def _frequencies(kinds: frozenset[str], zone: Zone) -> list[float]:
+    """What the bank must hold for these kinds."""
+    wanted: list[float] = ConnectTones.frequencies_hz(kinds)
+    if kinds & {"dtmf", "cid"}:
+        wanted += LOW_HZ + HIGH_HZ
+    if "v21" in kinds:
+        wanted += (MARK_HZ, SPACE_HZ)
+    if "progress" in kinds:
+        wanted += [f for pair in ZONES[zone].sets for f in pair]
+    if "class" in kinds:
+        wanted += VOICED_HZ
+    return wanted

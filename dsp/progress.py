@@ -1,0 +1,205 @@
+"""Call progress tones: frequency first, cadence after.
+
+ITU-T E.180; the plans stand in `dsp.zones`. In every step (20 ms) a channel sounds one of its zone's frequency sets
+or none: a single frequency by the share of the last 20 ms and the turn of its phase, a pair by the share of the last
+60 ms, which tells 440 from 480 Hz. What changes from step to step is rare, so cadences are matched only on channels
+where a stretch ended or has just become long enough.
+
+A cadence is believed after one whole period where the tone sounds for 0.8 s or more, after two otherwise; a stretch
+of silence inside must be 15 dB quieter than the tone. A continuous tone is believed when it has outlasted every
+cadence of its frequencies. The event ends when the next sound is overdue, or after 200 ms for a continuous tone.
+
+Limits: a tone under speech on a mixed line is not a progress tone; ring-back shorter than one burst is not told.
+"""
+
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsp.reports import Reports
+from dsp.tones import HOP, STEP, Bank
+from dsp.zones import Tone, TonePlan
+
+_SHARE_SINGLE = 0.75
+_SHARE_PAIR = 0.65
+_PART_OF_PAIR = 0.08
+_LEVEL = 10 ** (-42 / 10)
+_STEP_S: Final = STEP / 8000
+_SLACK_S: Final = 0.045
+_DEPTH: Final = 20
+"""Stretches remembered a channel."""
+_QUIET = 10 ** (-15 / 10)
+
+
+class Progress:
+    """Progress tones of one plan on `channels` channels. `sounding[channel]`: a tone of the plan sounds now."""
+
+    def __init__(self, channels: int, bank: Bank, plan: TonePlan) -> None:
+        self._bank, self._plan = bank, plan
+        self._single = [i for i, s in enumerate(plan.sets) if len(s) == 1]
+        self._pair = [i for i, s in enumerate(plan.sets) if len(s) == 2]
+        self._rows = [np.array([bank.row(f) for f in s], np.intp) for s in plan.sets]
+        self._single_rows = np.array([self._rows[i][0] for i in self._single], np.intp)
+        self._single_shift = np.array([bank.grid_hz[r] for r in self._single_rows], np.float32)
+        self._single_shift -= np.array([plan.sets[i][0] for i in self._single], np.float32)
+        pair_rows = sorted({int(r) for i in self._pair for r in self._rows[i]})
+        self._pair_rows = np.array(pair_rows, np.intp)
+        self._pair_at = {i: [pair_rows.index(int(r)) for r in self._rows[i]] for i in self._pair}
+        self._ring = np.zeros((3, 2 * len(pair_rows), channels), np.float32)
+        self._energies = np.zeros((3, channels), np.float32)
+        self._at = 0
+        self.now = np.zeros(channels, np.int8)
+        """0 for none, else 1 + index of the set that sounds."""
+        self._long = np.zeros(channels, np.int32)
+        self._loud = np.zeros(channels, np.float32)
+        self._noisy = np.zeros(channels, np.float32)
+        self._stretch = np.zeros((channels, _DEPTH), np.float32)
+        self._set = np.full((channels, _DEPTH), -1, np.int8)
+        self._due = np.zeros(channels, np.int64)
+        self._checks = np.array(sorted({round(t / _STEP_S) for t in _moments(plan)}), np.int32)
+
+    @property
+    def power(self) -> NDArray[np.float32]:
+        """`[channels]`: mean square of what sounds, summed over the two hops of a window; 0 where nothing does."""
+        return np.where(self.now > 0, 2 * self._loud, 0).astype(np.float32)
+
+    def step(self, hop: int, out: Reports) -> None:
+        """The two hops after hop number `hop`."""
+        energy = self._bank.energy[1] + self._bank.energy[2]
+        now = self._sound(energy)
+        changed = now != self.now
+        self._long += 1
+        look = changed | np.isin(self._long, self._checks)
+        look &= (self.now > 0) | (now > 0) | (self._set[:, -1] > 0)
+        look |= (self._due > 0) & (hop >= self._due)
+        for c in np.flatnonzero(look).tolist():
+            self._look(hop, c, bool(changed[c]), out)
+        self._long[changed] = 0
+        self._noisy[changed] = 0
+        self.now = now
+        mean = energy / 2
+        self._loud = np.where(now > 0, mean, self._loud)
+        self._noisy = np.where((now == 0) & (self._long > 0), np.maximum(self._noisy, mean), self._noisy)
+
+    def _sound(self, energy: NDArray[np.float32]) -> NDArray[np.int8]:
+        now = np.zeros(energy.size, np.int8)
+        floor = np.maximum(_SHARE_SINGLE * energy, 2 * _LEVEL)
+        if self._single:
+            power = (self._bank.power[1] + self._bank.power[2])[self._single_rows]
+            s, c = np.nonzero(power > floor)
+            if c.size:
+                hz = self._bank.offset_hz(self._single_rows[s], c, 2) + self._single_shift[s]
+                close = np.abs(hz) <= self._plan.tolerance_hz + 3
+                now[c[close]] = np.array(self._single, np.int8)[s[close]] + 1
+        if self._pair:
+            self._pairs(energy, now)
+        return now
+
+    def _pairs(self, energy: NDArray[np.float32], now: NDArray[np.int8]) -> None:
+        """Coherent sums over 60 ms; the energy of the same time is what they are compared with."""
+        half = len(self._pair_rows)
+        rows = self._pair_rows
+        self._ring[self._at, :half] = self._bank.re[1, rows] + self._bank.re[2, rows]
+        self._ring[self._at, half:] = self._bank.im[1, rows] + self._bank.im[2, rows]
+        self._energies[self._at] = energy
+        self._at = (self._at + 1) % 3
+        line = self._ring.sum(0)
+        power = (line[:half] ** 2 + line[half:] ** 2) / np.float32(6)
+        whole = self._energies.sum(0)
+        for i, (a, b) in self._pair_at.items():
+            both = power[a] + power[b]
+            sounds = both > np.maximum(_SHARE_PAIR * whole, 6 * _LEVEL)
+            sounds &= np.minimum(power[a], power[b]) > _PART_OF_PAIR * both
+            now[sounds] = i + 1
+
+    def _look(self, hop: int, c: int, changed: bool, out: Reports) -> None:
+        """Channel `c`: a stretch has ended, or has reached a length that decides something."""
+        length = float(self._long[c]) * _STEP_S
+        current = int(self.now[c])
+        if not changed:
+            self._match(hop, c, [*zip(self._set[c], self._stretch[c], strict=True), (current, length)], out)
+            return
+        if current == 0 and self._noisy[c] > _QUIET * self._loud[c]:
+            current = -1  # something else sounded between: no cadence goes through it
+        self._set[c, :-1], self._stretch[c, :-1] = self._set[c, 1:], self._stretch[c, 1:]
+        self._set[c, -1], self._stretch[c, -1] = current, length
+        self._match(hop, c, [*zip(self._set[c], self._stretch[c], strict=True)], out)
+
+    def _match(self, hop: int, c: int, heard: list[tuple[int, float]], out: Reports) -> None:
+        event = out.open(c, "progress")
+        for tone in self._plan.tones:
+            number = self._plan.sets.index(tone.frequencies_hz) + 1
+            span = _fits(tone, number, heard, self._plan)
+            if span is None:
+                continue
+            self._due[c] = hop + (round(max(tone.cadence_s) * 1.3 / _STEP_S) + 12) * 2 if tone.cadence_s else 0
+            if event is None or event.value != tone.value:
+                start = (hop + 2) * HOP - round(span * 8000)
+                out.begin(c, "progress", start, tone.value, 0.9, {"cadence_s": [round(s, 2) for _, s in heard[-4:]]})
+            return
+        if event is None:
+            return
+        open_tone = self._plan.tone(event.value)
+        over = self._due[c] > 0 and hop >= self._due[c]
+        if not open_tone.cadence_s:
+            number = self._plan.sets.index(open_tone.frequencies_hz) + 1
+            over = heard[-1][0] != number
+        if over or heard[-1][0] == -1:
+            quiet = heard[-1][1] if heard[-1][0] <= 0 else 0.0
+            self._due[c] = 0
+            out.end(c, "progress", (hop + 2) * HOP - round(quiet * 8000))
+
+
+def _moments(plan: TonePlan) -> list[float]:
+    """Lengths in seconds of a stretch that goes on at which something can be decided."""
+    moments = [_after_all(plan, tone) for tone in plan.tones if not tone.cadence_s]
+    slow = [tone for tone in plan.tones if tone.cadence_s and tone.cadence_s[0] >= 0.8]
+    moments += [_silence_that_tells(plan, tone) for tone in slow]
+    return [m + _STEP_S for m in moments]
+
+
+def _after_all(plan: TonePlan, tone: Tone) -> float:
+    """A continuous tone is sure when it has lasted longer than any burst of the same frequencies."""
+    bursts = [max(t.cadence_s[::2]) for t in plan.tones if t.cadence_s and t.frequencies_hz == tone.frequencies_hz]
+    return max([0.6, *(1.12 * b + 0.1 for b in bursts)])
+
+
+def _silence_that_tells(plan: TonePlan, tone: Tone) -> float:
+    """After one burst: the silence that no other cadence of these frequencies would hold after such a burst."""
+    rivals = [
+        off
+        for t in plan.tones
+        if t is not tone and t.frequencies_hz == tone.frequencies_hz
+        for on, off in zip(t.cadence_s[::2], t.cadence_s[1::2], strict=True)
+        if _close(on, tone.cadence_s[0])
+    ]
+    return max([0.8, *(1.15 * off + 0.1 for off in rivals)])
+
+
+def _close(heard_s: float, nominal_s: float) -> bool:
+    return abs(heard_s - nominal_s) <= 0.12 * nominal_s + _SLACK_S
+
+
+def _fits(tone: Tone, number: int, heard: list[tuple[int, float]], plan: TonePlan) -> float | None:
+    """Seconds that the end of `heard` (set, length; the last may go on) has followed this tone's cadence, else None."""
+    if not tone.cadence_s:
+        last = heard[-1]
+        return last[1] if last[0] == number and last[1] >= _after_all(plan, tone) else None
+    cadence = tone.cadence_s
+    period = len(cadence)
+    if cadence[0] >= 0.8 and heard[-1][0] == 0 and len(heard) >= 2:
+        on, off = heard[-2], heard[-1]
+        told = _silence_that_tells(plan, tone) <= off[1] <= 1.12 * cadence[1] + _SLACK_S
+        if on[0] == number and _close(on[1], cadence[0]) and told:
+            return on[1] + off[1]
+    need = max(3, period) if period > 2 or cadence[0] < 0.8 else 2
+    done = heard[-need:]
+    if len(done) < need or any((a > 0) == (b > 0) or -1 in (a, b) for (a, _), (b, _) in pairwise(done)):
+        return None
+    for phase in range(period):
+        wanted = [(number if (phase + k) % 2 == 0 else 0, cadence[(phase + k) % period]) for k in range(need)]
+        if all(h[0] == w[0] and _close(h[1], w[1]) for h, w in zip(done, wanted, strict=True)):
+            return sum(s for _, s in done)
+    return None

@@ -1,0 +1,75 @@
+"""What leaves numpy: the list of events, and which of them are still open.
+
+A detector has at most one open event a channel and kind. Changing an open event (its end, a corrected value) is
+another report with the same id.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from dsp.events import RATE, Event
+
+
+class Reports:
+    """Collects the events of one `feed`."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+        self._open: dict[tuple[int, str], Event] = {}
+        self._ids = 0
+
+    def take(self) -> list[Event]:
+        """The events since the last call, oldest first."""
+        events, self._events = self._events, []
+        return events
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def since(self, position: int) -> list[Event]:
+        """The events that came after there were `position` of them."""
+        return self._events[position:]
+
+    def begin(
+        self,
+        channel: int,
+        kind: str,
+        start_sample: float,
+        value: str,
+        confidence: float = 1.0,
+        evidence: Mapping[str, object] | None = None,
+    ) -> Event:
+        """Report something that goes on. An event of that kind that is still open on the channel ends here."""
+        if (channel, kind) in self._open:
+            self.end(channel, kind, start_sample)
+        self._ids += 1
+        start_s = max(0.0, round(start_sample) / RATE)
+        event = Event(self._ids, channel, kind, start_s, None, value, round(confidence, 2), evidence or {})
+        self._open[channel, kind] = event
+        self._events.append(event)
+        return event
+
+    def change(self, channel: int, kind: str, value: str, confidence: float, evidence: Mapping[str, object]) -> None:
+        """Correct the open event of that kind."""
+        event = replace(self._open[channel, kind], value=value, confidence=round(confidence, 2), evidence=evidence)
+        self._open[channel, kind] = event
+        self._events.append(event)
+
+    def end(self, channel: int, kind: str, end_sample: float) -> None:
+        """The open event of that kind is over; without one this does nothing."""
+        event = self._open.pop((channel, kind), None)
+        if event is not None:
+            self._events.append(replace(event, end_s=max(event.start_s, round(end_sample) / RATE)))
+
+    def forget(self, channel: int, kind: str) -> None:
+        """Drop the open event of that kind without a word."""
+        self._open.pop((channel, kind), None)
+
+    def open(self, channel: int, kind: str) -> Event | None:
+        """The open event of that kind."""
+        return self._open.get((channel, kind))
+
+    def end_all(self, end_sample: int) -> None:
+        """No more samples will come."""
+        for channel, kind in sorted(self._open):
+            self.end(channel, kind, end_sample)

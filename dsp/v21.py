@@ -1,0 +1,60 @@
+"""The V.21 preamble of fax: HDLC flags at 300 bit/s.
+
+ITU-T V.21 channel 2 (1650 Hz mark, 1850 Hz space), T.30 clause 5.3.1: flags for 1 s before every frame. Energy at the
+two frequencies flags a channel; on flagged channels the last 107 ms are demodulated and compared with four flags at
+every phase. Other traffic on the same frequencies (the JM of V.8, V.21 data) is active but has no flags.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from dsp.fsk import FLAG_SAMPLES, V21_WINDOW, flags
+from dsp.history import History
+from dsp.reports import Reports
+from dsp.tones import HOP, STEP, Bank
+
+MARK_HZ: Final = 1650
+SPACE_HZ: Final = 1850
+_SHARE = 0.3
+_LEVEL = 10 ** (-48 / 10)
+_SMOOTH = np.float32(0.3)
+_SCORE = 0.72
+_GONE_STEPS = 10
+
+
+class V21Preamble:
+    """HDLC flags on `channels` channels. `busy[channel]`: the channel carries V.21 channel 2."""
+
+    def __init__(self, channels: int, bank: Bank, history: History) -> None:
+        self._bank, self._history = bank, history
+        self._rows = [bank.row(MARK_HZ), bank.row(SPACE_HZ)]
+        self._power, self._energy = (np.zeros(channels, np.float32) for _ in range(2))
+        self.busy = np.zeros(channels, np.bool_)
+        self._since = np.zeros(channels, np.int64)
+        self._gone = np.zeros(channels, np.int32)
+        self._told = np.zeros(channels, np.bool_)
+
+    def step(self, hop: int, out: Reports) -> None:
+        """The two hops after hop number `hop`."""
+        power, energy = self._bank.power, self._bank.energy
+        mark, space = self._rows
+        self._power += _SMOOTH * ((power[1:, mark] + power[1:, space]).sum(0) - self._power)
+        self._energy += _SMOOTH * (energy[1] + energy[2] - self._energy)
+        busy = self._power > np.maximum(_SHARE * self._energy, 2 * _LEVEL)
+        if not (busy.any() or self._told.any()):
+            self.busy = busy
+            return
+        self._since = np.where(busy & ~self.busy & ~self._told, hop, self._since)
+        self.busy = busy
+        self._gone = np.where(busy, 0, self._gone + 1)
+        for c in np.flatnonzero(self._told & (self._gone >= _GONE_STEPS)).tolist():
+            out.end(c, "v21", (hop + 2) * HOP - _GONE_STEPS * STEP)
+            self._told[c] = False
+        waiting = np.flatnonzero(busy & ~self._told & ((hop + 2 - self._since) * HOP >= FLAG_SAMPLES))
+        if not waiting.size:
+            return
+        score = flags(self._history.last(waiting, FLAG_SAMPLES + V21_WINDOW), MARK_HZ, SPACE_HZ)
+        for c, s in zip(waiting[score > _SCORE].tolist(), score[score > _SCORE].tolist(), strict=True):
+            self._told[c] = True
+            out.begin(c, "v21", int(self._since[c]) * HOP, "v21_hdlc", min(1.0, float(s)), {"flags": 4})
