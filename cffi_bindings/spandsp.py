@@ -280,7 +280,7 @@ def fax_call(
     seed: int = 1,
     longest_s: int = 300,
 ) -> FaxCall:
-    """A whole T.30 call, both ends libspandsp's: sends the TIFF `page` (none: one page of blocks that depends on `seed`)
+    """A whole T.30 call, both ends libspandsp's: sends the TIFF `page` (none: one page of blocks drawn from `seed`)
     and receives into `into` (none: nothing is kept)."""
     with TemporaryDirectory(prefix="linekeep-fax-") as folder:
         page = page or write_page(Path(folder, "page.tif"), seed=seed)
