@@ -149,11 +149,11 @@ class _Connection:
             log.debug("pid %d went away", self.peer.pid)
 
     async def close(self) -> None:
+        self._writer.close()
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._writer.close()
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()
 

@@ -20,7 +20,7 @@ import os
 import socket
 import struct
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any, Self
@@ -321,7 +321,7 @@ class Client:
         finally:
             del self._arrived[ident]
 
-    def stream(self, do: str, **fields: Any) -> Iterator[Fields]:
+    def stream(self, do: str, **fields: Any) -> Generator[Fields, None, None]:
         """The events of `watch` or `listen`, the last of which is `end`; waiting for one is not bounded. Close the
         iterator and the daemon is told to stop. Raises `DaemonError` where the daemon refuses."""
         ident = self._send(do, fields)
@@ -423,7 +423,7 @@ class AsyncClient:
         finally:
             self._calls.pop(ident, None)
 
-    async def stream(self, do: str, **fields: Any) -> AsyncIterator[Fields]:
+    async def stream(self, do: str, **fields: Any) -> AsyncGenerator[Fields, None]:
         """The events of `watch` or `listen`. Close the iterator (`aclose`) and the daemon is told to stop."""
         ident = next(self._ids)
         queue: asyncio.Queue[Fields | WireError] = asyncio.Queue(LONGEST_BACKLOG)
@@ -448,6 +448,9 @@ class AsyncClient:
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
+        self._end(self._lost("it was closed on this side"))
+        with contextlib.suppress(ConnectionError):
+            await self._writer.wait_closed()
 
     async def _send(self, message: Fields) -> None:
         if self._broken is not None:
@@ -482,6 +485,8 @@ class AsyncClient:
                 queue.put_nowait({"id": ident, "event": "end", "reason": "slow"})
 
     def _end(self, error: WireError) -> None:
+        if self._broken is not None:
+            return
         self._broken = error
         self._writer.close()
         for future in self._calls.values():
