@@ -200,7 +200,7 @@ broken = st.binary(max_size=80) | st.builds(
         st.sampled_from(["id", "do", "stream", "x"]),
         st.integers(-3, 3)
         | st.sampled_from(["who", "cancel", "flood", "closed", "break"])
-        | st.lists(st.integers())
+        | st.lists(st.integers(0, 9), max_size=3)
         | st.none(),
     ),
 )
