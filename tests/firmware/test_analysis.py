@@ -1,0 +1,121 @@
+"""Hooks out of voltages and sound out of levels: exact samples, every channel for itself."""
+
+import numpy as np
+
+from firmware.analysis import Heard, Hook, LoopWatch, VoxWatch, What
+from firmware.config import RecordingConfig
+
+ON, OFF, CUT = 48.0, 8.5, 0.3
+LINE = RecordingConfig(off_hook_volts=18, cut_volts=3, release_ms=400)
+
+
+def run(volts: list[float], lines: int = 1, config: RecordingConfig = LINE) -> list[Heard]:
+    """Feeds one voltage a block to every line."""
+    watch = LoopWatch([config] * lines)
+    heard: list[Heard] = []
+    for block, value in enumerate(volts):
+        heard += watch.feed(np.full(lines, value, np.float32), block * 160, (block + 1) * 160)
+    return heard
+
+
+def told(heard: list[Heard]) -> list[tuple[str, int]]:
+    return [(h.what.value, h.sample) for h in heard]
+
+
+def test_off_hook_is_dated_back_to_the_first_block_and_release_to_the_end_of_the_block() -> None:
+    heard = run([ON] * 10 + [OFF] * 50 + [ON] * 30)
+    assert told(heard) == [("off_hook", 1600), ("break", 61 * 160), ("released", 61 * 160)]
+    assert heard[0].volts == 8.5 and heard[2].volts == 48.0
+
+
+def test_one_block_of_another_class_is_not_off_hook() -> None:
+    assert told(run([ON] * 10 + [OFF] + [ON] * 10)) == []
+
+
+def test_a_line_that_is_off_hook_at_the_start_is_found_off_hook() -> None:
+    assert told(run([OFF] * 5)) == [("off_hook", 0)]
+
+
+def test_pulses_are_counted_as_digits_and_are_no_release() -> None:
+    """60 ms break, 40 ms make, 10 a second: `3`, a pause, `10` pulses for `0`."""
+    digit = [ON] * 3 + [OFF] * 2
+    heard = run([ON] * 5 + [OFF] * 30 + digit * 3 + [OFF] * 35 + digit * 10 + [OFF] * 30)
+    pulses = [h for h in heard if h.what is What.PULSE]
+    assert [(h.value, h.sample, h.end) for h in pulses] == [("3", 35 * 160, 48 * 160), ("0", 85 * 160, 133 * 160)]
+    assert not [h for h in heard if h.what in (What.RELEASED, What.FLASH)]
+    assert sum(h.what is What.BREAK for h in heard) == sum(h.what is What.MADE for h in heard) == 13
+
+
+def test_a_flash_is_longer_than_a_pulse_and_shorter_than_a_release() -> None:
+    heard = run([ON] * 5 + [OFF] * 20 + [ON] * 12 + [OFF] * 20)
+    assert told(heard) == [("off_hook", 800), ("break", 26 * 160), ("made", 37 * 160), ("flash", 25 * 160)]
+    assert heard[-1].end == 37 * 160
+
+
+def test_cut_in_a_call_and_on_hook_and_mended() -> None:
+    heard = run([ON] * 5 + [OFF] * 20 + [CUT] * 30 + [ON] * 10 + [CUT] * 30)
+    assert told(heard) == [
+        ("off_hook", 800), ("break", 26 * 160), ("cut", 26 * 160), ("battery", 55 * 160), ("cut", 65 * 160),
+    ]  # fmt: skip
+
+
+def test_a_short_loss_of_battery_in_a_call_is_a_flash() -> None:
+    """Exchanges open the loop for some 300 ms when the far end hangs up."""
+    assert What.CUT not in {h.what for h in run([ON] * 5 + [OFF] * 20 + [CUT] * 15 + [OFF] * 20)}
+
+
+def test_unknown_voltages_change_nothing() -> None:
+    nan = float("nan")
+    assert told(run([ON] * 5 + [OFF] * 5 + [nan] * 50 + [OFF] * 5)) == [("off_hook", 800)]
+    assert told(run([nan] * 20)) == []
+
+
+def test_each_line_has_its_thresholds_and_release() -> None:
+    watch = LoopWatch([LINE, RecordingConfig(off_hook_volts=5, release_ms=100)])
+    heard: list[Heard] = []
+    for block, volts in enumerate([ON] * 5 + [6.0] * 20 + [ON] * 40):
+        heard += watch.feed(np.array([volts, volts - 2], np.float32), block * 160, (block + 1) * 160)
+    assert [h.channel for h in heard if h.what is What.OFF_HOOK] == [0, 1]
+    released = [h for h in heard if h.what is What.RELEASED]
+    assert [(h.channel, h.sample) for h in released] == [(1, 26 * 160), (0, 26 * 160)]
+
+
+def test_permuting_lines_permutes_answers() -> None:
+    rng = np.random.default_rng(1)
+    volts = rng.choice(np.array([ON, OFF, CUT], np.float32), (60, 16)).repeat(4, 0)
+    order = rng.permutation(16)
+
+    def heard(polls: np.ndarray) -> list[list[Heard]]:
+        watch = LoopWatch([LINE] * 16)
+        all_heard = [h for b, v in enumerate(polls) for h in watch.feed(v, b * 160, b * 160 + 160)]
+        return [[h for h in all_heard if h.channel == channel] for channel in range(16)]
+
+    def bare(many: list[Heard]) -> list[tuple[What, int, str]]:
+        return [(h.what, h.sample, h.value) for h in many]
+
+    straight, permuted = heard(volts), heard(volts[:, order])
+    assert [bare(permuted[i]) for i in range(16)] == [bare(straight[c]) for c in order]
+    assert sum(map(len, straight)) > 100
+
+
+def test_a_card_that_reports_the_hook_itself() -> None:
+    watch = LoopWatch([LINE])
+    heard = watch.report(0, Hook.OFF, 1000) + watch.feed(None, 960, 1120) + watch.feed(None, 1120, 1280)
+    heard += watch.feed(None, 1280, 1440)
+    assert told(heard) == [("off_hook", 1000)]
+    heard = watch.report(0, Hook.ON, 2000)
+    for block in range(13, 40):
+        heard += watch.feed(None, block * 160, block * 160 + 160)
+    assert told(heard) == [("break", 2000), ("released", 2000)]
+
+
+def test_vox_begins_with_two_loud_blocks_and_ends_after_the_hangover() -> None:
+    config = RecordingConfig(trigger="vox", vox_level_dbm0=-38, hangover_s=0.2)
+    watch = VoxWatch([config, LINE])
+    levels = [-60.0] * 5 + [-20] + [-60] * 5 + [-20] * 3 + [-60] * 5 + [-37] + [-60] * 15
+    heard: list[Heard] = []
+    for block, level in enumerate(levels):
+        heard += watch.feed(np.array([level, level], np.float32), (block + 1) * 160)
+    assert [(h.what, h.channel, h.sample) for h in heard] == [
+        (What.SOUND, 0, 11 * 160), (What.SILENCE, 0, 20 * 160 + 1600),
+    ]  # fmt: skip
