@@ -1,0 +1,125 @@
+"""What changes something: trash and back, accounts, alarms. The daemon does it and enters it in the journal."""
+
+import argparse
+import sys
+from typing import Any
+
+from firmware.cli.box import Box, actor, recorder_failures
+from firmware.cli.errors import Exit, Failure
+from firmware.cli.output import Cell, Column, Output
+from firmware.cli.times import short_text
+
+MOST_HANDLES = 500
+
+
+def trash(box: Box, out: Output, arguments: argparse.Namespace) -> int:
+    return _each(box, out, "trash", arguments.handles, reason=arguments.reason)
+
+
+def undelete(box: Box, out: Output, arguments: argparse.Namespace) -> int:
+    return _each(box, out, "undelete", arguments.handles)
+
+
+def _each(box: Box, out: Output, do: str, named: list[str], **fields: Any) -> int:
+    with box.catalogue() as catalogue:
+        handles = [row.handle for row in box.resolve_all(catalogue, named)]
+    done: list[str] = []
+    failed: list[dict[str, Any]] = []
+    with box.client() as client:
+        for at in range(0, len(handles), MOST_HANDLES):
+            answer = client.call(do, handles=handles[at : at + MOST_HANDLES], actor=actor(), **fields)
+            done += answer["done"]
+            failed += answer["failed"]
+    if out.json:
+        out.document({"done": done, "failed": failed})
+    else:
+        for handle in done:
+            out.line(handle, "in the trash" if do == "trash" else "brought back")
+        for failure in failed:
+            out.remark(f"linekeep: {failure['handle']}: {failure['message']}")
+    return Exit.NO if failed else Exit.OK
+
+
+# People --------------------------------------------------------------------------------------------------------------
+
+
+_PEOPLE = (Column("name"), Column("roles"), Column("language"), Column("enabled"))
+
+
+def user_list(box: Box, out: Output, arguments: argparse.Namespace) -> int:
+    from recorder.access import Reader
+
+    box.require_folder()
+    with recorder_failures():
+        reader = Reader(box.data)
+        people, setup_open = reader.people(), reader.setup_open()
+    if out.json:
+        shown = [
+            {"name": one.name, "roles": one.roles, "language": one.language, "enabled": one.enabled} for one in people
+        ]
+        out.document({"people": shown, "setup_open": setup_open})
+        return Exit.OK
+    rows = [(one.name, ", ".join(one.roles), one.language, "yes" if one.enabled else "no") for one in people]
+    out.table(_PEOPLE, rows)
+    if setup_open:
+        out.remark("A setup code is valid: with it the next account can be made in the page.")
+    return Exit.OK
+
+
+def user_reset(box: Box, out: Output, arguments: argparse.Namespace) -> int:
+    if not arguments.yes:
+        if not sys.stdin.isatty():
+            raise Failure(Exit.USAGE, "`user reset` disables every account and asks first.", "Call it with --yes.")
+        sys.stderr.write("Every account of the page will be disabled. Go on? [y/N] ")
+        sys.stderr.flush()
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            out.remark("Nothing was changed.")
+            return Exit.NO
+    code = box.call("user.reset", actor=actor())["code"]
+    if out.json:
+        out.document({"code": code})
+    else:
+        out.remark("Every account is disabled. Open the page and make a new one with this one-time setup code:")
+        out.say(code)
+    return Exit.OK
+
+
+# Alarms --------------------------------------------------------------------------------------------------------------
+
+_ALARMS = (
+    Column("id"), Column("severity"), Column("state"), Column("since"), Column("times", True), Column("about"),
+    Column("alarm"), Column("advice"),
+)  # fmt: skip
+
+
+def alarms(box: Box, out: Output, arguments: argparse.Namespace) -> int:
+    if arguments.act:
+        return _acknowledge(box, out, arguments.alarm)
+    known = box.call("alarm.list")["alarms"]
+    if out.json:
+        out.document({"alarms": known})
+    else:
+        out.table(_ALARMS, [_alarm_row(box, alarm) for alarm in known])
+    return Exit.OK
+
+
+def _alarm_row(box: Box, alarm: dict[str, Any]) -> tuple[Cell, ...]:
+    if alarm["resolved_utc_ns"] is not None:
+        state = "resolved"
+    else:
+        state = "open" if alarm["acknowledged_utc_ns"] is None else f"acknowledged by {alarm['acknowledged_by']}"
+    return (
+        alarm["id"], alarm["severity"], state, short_text(alarm["raised_utc_ns"], box.zone), alarm["count"],
+        alarm["object"], alarm["title"], alarm["advice"],
+    )  # fmt: skip
+
+
+def _acknowledge(box: Box, out: Output, alarm: str | None) -> int:
+    if not alarm:
+        raise Failure(Exit.USAGE, "`alarms ack` needs the id of an alarm.", "`linekeep alarms` shows the ids.")
+    box.call("alarm.ack", alarm=alarm, actor=actor())
+    if out.json:
+        out.document({"acknowledged": alarm})
+    else:
+        out.say(f"Alarm {alarm} is acknowledged.")
+    return Exit.OK

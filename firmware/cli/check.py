@@ -1,0 +1,91 @@
+"""Is it still what it was? Configuration, digests of files, and the catalogue made anew."""
+
+import argparse
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from firmware.cli.box import Box
+from firmware.cli.errors import Exit, Failure
+from firmware.cli.output import Column, Output, Progress
+from recorder.model import Query, Recording, State
+
+if TYPE_CHECKING:
+    from recorder.catalogue import Catalogue
+    from recorder.verify import Verdict
+
+PAGE_ROWS = 500
+
+
+def verify(box: Box, out: Output, arguments: argparse.Namespace) -> int:
+    """Every file is read once; those that are not what was sealed are named, and the exit code is 1."""
+    from recorder.verify import verify_one
+
+    findings: Counter[str] = Counter()
+    bad: list[Verdict] = []
+    read_bytes = 0
+    with box.catalogue() as catalogue, Progress("verify") as progress:
+        rows: Iterator[Recording] = iter(box.resolve_all(catalogue, arguments.handles))
+        total = len(arguments.handles)
+        if not arguments.handles:
+            counts = catalogue.counts()
+            rows, total = _every(catalogue), counts.total + counts.live
+        for row in rows:
+            verdict = verify_one(box.data, row)
+            findings[verdict.finding] += 1
+            read_bytes += verdict.read_bytes
+            if not verdict.good:
+                bad.append(verdict)
+            progress.at(findings.total(), total)
+    if out.json:
+        shown = msgspec.to_builtins(bad)
+        out.document({"checked": findings.total(), "findings": findings, "read_bytes": read_bytes, "bad": shown})
+    else:
+        _say(out, findings, bad)
+    return Exit.NO if bad else Exit.OK
+
+
+def _say(out: Output, findings: Counter[str], bad: "list[Verdict]") -> None:
+    if bad:
+        columns = (Column("handle"), Column("finding"), Column("file"), Column("what to do"))
+        out.table(columns, [(one.handle, str(one.finding), one.path, one.text) for one in bad])
+    told = ", ".join(f"{count} {finding.replace('_', ' ')}" for finding, count in sorted(findings.items()))
+    out.remark(f"{findings.total()} recordings: {told or 'none'}")
+
+
+def _every(catalogue: "Catalogue") -> Iterator[Recording]:
+    query = Query(states=tuple(State), limit=PAGE_ROWS)
+    while True:
+        page = catalogue.search(query)
+        yield from page.rows
+        if page.next is None:
+            return
+        query = msgspec.structs.replace(query, before_id=page.next)
+
+
+def config_check(box: Box, out: Output, arguments: argparse.Namespace) -> int:
+    from firmware import config, config_file
+
+    path = Path(arguments.file) if arguments.file else box.data / config.CONFIG_NAME
+    if not path.exists():
+        remedy = "The daemon writes one at its first start; `linekeep config check FILE` reads another."
+        raise Failure(Exit.NOT_FOUND, f"There is no configuration at {path}.", remedy)
+    try:
+        found = config_file.load(path)
+    except config.ConfigError as error:
+        if out.json:
+            out.document({"file": str(path), "ok": False, "error": str(error)})
+        else:
+            out.remark(f"linekeep: {error}")
+        return Exit.NO
+    enabled = sum(line.enabled for line in found.lines)
+    if out.json:
+        out.document(
+            {"file": str(path), "ok": True, "cards": len(found.cards), "lines": len(found.lines), "enabled": enabled}
+        )
+    else:
+        out.say(f"{path}: good; {len(found.cards)} cards, {len(found.lines)} lines, {enabled} enabled")
+    return Exit.OK

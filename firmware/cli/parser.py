@@ -1,0 +1,182 @@
+"""What can be typed: every command, its words and its help.
+
+A command's function is named here and imported when it is called, so that `linekeep --help` and `linekeep status`
+need not wait for numpy.
+"""
+
+import argparse
+from collections.abc import Callable
+from typing import TypeVar
+
+from firmware.cli.times import WORDS, parse_duration
+
+Number = TypeVar("Number", int, float)
+
+DIRECTIONS = ("in", "out", "unknown")
+CLASSES = ("voice", "fax", "modem", "music", "none", "other")
+
+EPILOG = """\
+exit codes:
+  0  done
+  1  not done, or the answer is no (a digest differs, part of the request failed, the configuration is wrong)
+  2  the command line is wrong
+  3  the daemon cannot be reached (start it with `make run`)
+  4  no such recording, line, alarm or file
+  5  refused: the state does not allow it (daemon running, line not simulated, recording purged)
+  6  the data folder, the catalogue or a file cannot be read or written
+  130  stopped with Ctrl-C     141  the reader of the output went away
+
+Reading (search, show, play, export, verify, user list, config check) works with the daemon down.
+A recording is named by its handle; any beginning of it that is unique, of 6 digits or more, will do.
+Times are the box's local time. The data folder is --data, else $LINEKEEP_DATA, else var/ in the project's folder.
+Every command and every JSON document: docs/command.md
+"""
+
+
+def number_in(kind: Callable[[str], Number], low: Number, high: Number) -> Callable[[str], Number]:
+    """A number within bounds, for argparse; its message says which."""
+
+    def parse(text: str) -> Number:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low} to {high}") from None
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not from {low} to {high}")
+        return value
+
+    return parse
+
+
+def duration(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+line_number = number_in(int, 1, 65535)
+
+
+def build() -> argparse.ArgumentParser:
+    """The whole parser; `arguments.run` is `module:function` of the chosen command."""
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    common.add_argument("--data", metavar="DIR", help="the data folder")
+    common.add_argument("--json", action="store_true", help="print JSON: one document, or one line a report")
+    top = argparse.ArgumentParser(
+        prog="linekeep",
+        description="Linekeep at the console: what the lines do, what was recorded, and keeping it.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common],
+    )
+    commands = top.add_subparsers(metavar="COMMAND", required=True, title="commands")
+
+    def add(
+        name: str, run: str, help: str, to: "argparse._SubParsersAction[argparse.ArgumentParser]" = commands
+    ) -> argparse.ArgumentParser:
+        command = to.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".", parents=[common])
+        command.set_defaults(run=run)
+        return command
+
+    def group(name: str, help: str) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
+        return commands.add_parser(name, help=help, parents=[common]).add_subparsers(metavar="ACT", required=True)
+
+    _live(add)
+    _reading(add)
+    _keeping(add)
+    _people(add, group)
+    _simulation(add, group)
+    return top
+
+
+Add = Callable[..., argparse.ArgumentParser]
+Group = Callable[[str, str], "argparse._SubParsersAction[argparse.ArgumentParser]"]
+
+
+def _live(add: Add) -> None:
+    add("status", "live:status", "the state of the box: lines, cards, writer, disk, alarms")
+    lines = add("lines", "live:lines", "every line and what it does now")
+    lines.add_argument("--watch", action="store_true", help="stay, and show changes as they come")
+    listen = add("listen", "live:listen", "listen to a line live (entered in the journal)")
+    listen.add_argument("line", metavar="LINE", type=line_number)
+    listen.add_argument("--to", metavar="FILE", help="write a WAV file instead; - for raw companded bytes")
+    listen.add_argument("--for", dest="seconds", metavar="TIME", type=duration, help="stop after this long (30s, 5m)")
+
+
+def _reading(add: Add) -> None:
+    search = add("search", "find:search", "recordings, newest first (entered in the journal)")
+    search.add_argument("--today", action="store_true", help="the same as --since today")
+    search.add_argument("--since", metavar="WHEN", help=WORDS)
+    search.add_argument("--until", metavar="WHEN", help="a day means its end")
+    search.add_argument("--line", metavar="N", type=line_number, action="append", default=[], help="may be repeated")
+    search.add_argument("--number", default="", help="5039 exact, '5039*' beginning, '*5039' end, '*5039*' any part")
+    search.add_argument("--direction", choices=DIRECTIONS)
+    search.add_argument("--class", dest="classes", choices=CLASSES, action="append", default=[], help="may be repeated")
+    search.add_argument("--min", metavar="TIME", type=duration, help="not shorter than (20, 20s, 5m)")
+    search.add_argument("--max", metavar="TIME", type=duration, help="not longer than")
+    search.add_argument("--text", metavar="WORDS", default="", help="words of notes and tags, all of which must occur")
+    search.add_argument(
+        "--limit", metavar="N", type=number_in(int, 1, 100_000), default=50, help="at most so many (50)"
+    )
+    search.add_argument("--trash", action="store_true", help="search the trash")
+    show = add("show", "show:show", "one recording: what it holds, why it started and stopped, who heard it")
+    show.add_argument("handle", metavar="HANDLE")
+    play = add("play", "take:play", "play a recording (entered in the journal)")
+    play.add_argument("handle", metavar="HANDLE")
+    play.add_argument("--to", metavar="FILE", help="write a WAV file instead; - for raw companded bytes")
+    play.add_argument(
+        "--from", dest="begin", metavar="TIME", type=duration, default=0.0, help="begin here (90s, 1m30s)"
+    )
+    play.add_argument("--for", dest="seconds", metavar="TIME", type=duration, help="stop after this long")
+
+
+def _keeping(add: Add) -> None:
+    export = add("export", "take:export", "copies of recordings and an index of them (entered in the journal)")
+    export.add_argument("handles", metavar="HANDLE", nargs="+")
+    export.add_argument("--to", metavar="DIR", required=True, help="a folder; made if it does not exist")
+    export.add_argument("--flac", action="store_true", help="FLAC of 16 bit instead of the WAV as it was recorded")
+    trash = add("trash", "change:trash", "put recordings into the trash")
+    trash.add_argument("handles", metavar="HANDLE", nargs="+")
+    trash.add_argument("--reason", required=True, help="why; stands in the journal")
+    undelete = add("undelete", "change:undelete", "bring recordings back from the trash")
+    undelete.add_argument("handles", metavar="HANDLE", nargs="+")
+    verify = add("verify", "check:verify", "read recordings again and compare their digests")
+    which = verify.add_mutually_exclusive_group()
+    which.add_argument("handles", metavar="HANDLE", nargs="*", default=[])
+    which.add_argument("--all", action="store_true", help="every recording; this is what happens without a handle")
+    add("rebuild", "check:rebuild", "make the catalogue anew from recordings and journal, the daemon being down")
+
+
+def _people(add: Add, group: Group) -> None:
+    user = group("user", "the people who may use the page")
+    add("list", "change:user_list", "accounts and what they may do", to=user)
+    reset = add("reset", "change:user_reset", "disable every account and print a new one-time setup code", to=user)
+    reset.add_argument("--yes", action="store_true", help="do not ask")
+    alarms = add("alarms", "change:alarms", "alarms, open ones first; `alarms ack ID` acknowledges one")
+    alarms.add_argument("act", nargs="?", choices=("ack",), metavar="ack")
+    alarms.add_argument("alarm", nargs="?", metavar="ID")
+    config = group("config", "the configuration file")
+    check = add("check", "check:config_check", "read a configuration and say what is wrong with it", to=config)
+    check.add_argument("file", metavar="FILE", nargs="?", help="default: linekeep.toml of the data folder")
+
+
+def _simulation(add: Add, group: Group) -> None:
+    sim = group("sim", "simulated lines: calls, traffic, faults")
+    call = add("call", "sim:call", "put a sound file on a simulated line as a call", to=sim)
+    call.add_argument("--line", metavar="N", type=line_number, required=True)
+    party = call.add_mutually_exclusive_group(required=True)
+    party.add_argument("--caller", metavar="NUMBER", help="the call comes in from this number")
+    party.add_argument("--callee", metavar="NUMBER", help="the call goes out to this number")
+    call.add_argument("--audio", metavar="FILE", required=True, help="any sound file")
+    call.add_argument("--answer-after", metavar="TIME", type=duration, help="let it ring this long")
+    call.add_argument("--exact", action="store_true", help="the file's companded bytes as they are (G.711 WAV)")
+    call.add_argument("--wait", action="store_true", help="stay until the call is recorded and say its handle")
+    replay = add("replay", "sim:replay", "play a folder of recordings as traffic", to=sim)
+    replay.add_argument("folder", metavar="DIR")
+    replay.add_argument("--over", metavar="TIME", type=duration, help="spread over this long (8h)")
+    scenario = add("scenario", "sim:scenario", "start or stop the calls that come by themselves", to=sim)
+    scenario.add_argument("state", choices=("on", "off"))
+    cut = add("cut", "sim:cut", "cut a simulated line, or mend it", to=sim)
+    cut.add_argument("line", metavar="LINE", type=line_number)
+    cut.add_argument("--mend", action="store_true")
