@@ -38,16 +38,18 @@ class Board:
         self, channels: int, pool: Pool, studio: Studio, plants: list[LinePlant], seed: int,
         finished: Callable[[int, int], None],
     ) -> None:  # fmt: skip
-        rng = np.random.default_rng([seed, 0x40])
         self._pool, self._studio, self._plants, self._finished = pool, studio, plants, finished
-        self._on_volts = rng.uniform(46.0, 50.0, channels).astype(np.float32)
-        self._off_volts = rng.uniform(6.5, 11.5, channels).astype(np.float32)
-        self._ripple = rng.normal(1.0, 0.004, (_RIPPLE_BLOCKS, channels)).clip(0.98, 1.02).astype(np.float32)
+        # A row for each channel: a larger card has the same lines and more.
+        drawn = np.random.default_rng([seed, 0x40]).random((channels, 3))
+        ripple = np.random.default_rng([seed, 0x41]).normal(1.0, 0.004, (channels, _RIPPLE_BLOCKS))
+        self._on_volts = (46.0 + 4.0 * drawn[:, 0]).astype(np.float32)
+        self._off_volts = (6.5 + 5.0 * drawn[:, 1]).astype(np.float32)
+        self._phase = (50 * drawn[:, 2]).astype(np.int64) * BLOCK
+        self._ripple = np.ascontiguousarray(ripple.clip(0.98, 1.02).T, np.float32)
         self._volts = self._on_volts.copy()
         self._address = np.zeros(channels, np.int64)
         self._length = np.full(channels, BLOCK, np.int64)
         self._since = np.zeros(channels, np.int64)
-        self._phase = rng.integers(0, 50, channels) * BLOCK
         self._plays: dict[int, _Play] = {}
         self._heap: list[tuple[int, int, int, int]] = []
         self._tokens = 0

@@ -45,7 +45,7 @@ _MOST_RINGS = 50
 
 
 class SimulatedCard:
-    """A `firmware.cards.Card`. `lines` are the box's numbers of its channels; the folder `cache` keeps what was spoken."""
+    """A `firmware.cards.Card`. `lines` are the box's numbers of its channels; `cache` keeps what was spoken."""
 
     kind = "simulated"
     simulated = True

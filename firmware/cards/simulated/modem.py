@@ -27,9 +27,13 @@ _DATA_S = 12.0
 
 @cache
 def fax(kind: FaxKind) -> Ends:
-    """A call of one page."""
+    """A call of one page. The answerer takes a while to answer, so that a calling tone is heard alone first."""
     call = spandsp.fax_call(modems=kind, ecm=kind == "v17", seed=len(kind))
-    return from_linear(call.caller), from_linear(call.answerer)
+    cng = np.zeros(int(3.5 * RATE), np.int16)  # one period, so that the cadence goes on into the call
+    burst = spandsp.connect_tone_tx(ConnectTone.CNG, RATE // 2)
+    cng[: burst.size] = burst
+    caller, answerer = np.concatenate([cng, call.caller]), np.concatenate([np.zeros_like(cng), call.answerer])
+    return from_linear(caller), from_linear(answerer)
 
 
 @cache

@@ -60,7 +60,9 @@ def _opening(line: int, drawn: Intent, zone: Zone) -> Intent:
     talk = replace(drawn, kind="talk", pulse=False, caller_id="fsk", far_releases=False)
     match line:
         case 1:
-            return replace(talk, gap_s=0.6, direction="out", number=_local(drawn.number), answer_s=1.2, talk_s=6.0)
+            # Quick to dial and short: the first recording is there before the onlooker has signed in.
+            short = replace(talk, gap_s=0.6, answer_s=1.2, talk_s=6.0, variant=0)
+            return replace(short, direction="out", number=_local(drawn.number))
         case 2:
             return replace(talk, gap_s=3.0, direction="in", rings=2, talk_s=25.0)
         case 3:
