@@ -82,6 +82,8 @@ class CardConfig:
     seed: int = 1
     paced: bool = True
     scenario: Scenario = "office"
+    polarity: bool = True
+    """The exchange reverses the battery while a called party is there."""
     start_utc: str = ""
     """Unpaced cards: the UTC time (ISO 8601) of sample 0; empty: now."""
 

@@ -170,6 +170,7 @@ _CARD = {
     "seed": _whole(0, (1 << 63) - 1, "", "The same seed plays the same calls."),
     "paced": _flag("false: as fast as it can, for tests; timers then follow its samples."),
     "scenario": _choice(get_args(Scenario), "office: callers of all kinds; none: only what `linekeep sim` asks for."),
+    "polarity": _flag("false: the exchange does not reverse the battery on answer."),
     "start_utc": _Key(
         'a UTC time such as "2026-01-31T08:00:00", or "" for now',
         _read_instant,

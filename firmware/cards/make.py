@@ -24,6 +24,7 @@ def make_cards(config: Config, data: Path) -> list[Card]:
                 seed=card.seed,
                 paced=card.paced,
                 scenario=card.scenario == "office",
+                polarity=card.polarity,
             )
         )
     return cards

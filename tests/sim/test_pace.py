@@ -46,8 +46,8 @@ def test_beyond_the_buffer_samples_are_lost_in_their_place_and_reported() -> Non
     assert list(np.flatnonzero(lost)) == list(range(32, 100))
     assert np.array_equal(heard.status[0], heard.status[1])
     assert np.all(heard.law[:, 32 * BLOCK :] == 0xD5)
-    overruns = heard.of(0, LineEventKind.OVERRUN)
-    assert overruns == [(heard.first_sample + 32 * BLOCK, LineEventKind.OVERRUN, 68 * BLOCK)]
+    assert heard.of(0, LineEventKind.OVERRUN) == heard.of(1, LineEventKind.OVERRUN)
+    assert heard.of(0, LineEventKind.OVERRUN) == [(heard.first_sample + 32 * BLOCK, LineEventKind.OVERRUN, 68 * BLOCK)]
     # What the loop did meanwhile is known all the same.
     assert heard.of(1, LineEventKind.RING_OFF)[0][0] == plan.off_hook_sample
     assert heard.off_hook(1)[0][0] == plan.off_hook_sample
@@ -76,6 +76,6 @@ def test_a_reader_that_stays_too_slow_loses_again_and_again_but_never_the_count(
         read = card.read()
         assert read.first_sample == block * BLOCK
         lost += BLOCK * int(read.status[0] == ChannelStatus.LOST)
-        reported += sum(e.value for e in read.events if e.kind is LineEventKind.OVERRUN)
+        reported += sum(e.value for e in read.events if e.kind is LineEventKind.OVERRUN and e.channel == 0)
     assert 0 < lost <= reported
     card.close()

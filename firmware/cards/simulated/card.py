@@ -100,8 +100,9 @@ class SimulatedCard:
             law, volts, events = self._board.block(sample)
             self._sample += BLOCK
         if burst:
-            # One report for the burst, as a driver gives it; every channel's status says that it was concerned.
-            events = (LineEvent(sample, 0, LineEventKind.OVERRUN, burst), *events)
+            # A driver reports each channel once for a whole burst; a burst is rare enough for this loop.
+            overruns = (LineEvent(sample, channel, LineEventKind.OVERRUN, burst) for channel in range(len(self.lines)))
+            events = (*overruns, *events)
         if lost:
             law[:] = g711.IDLE[self.law]
         return Block(sample, law, self._lost if lost else self._status, volts, events)
