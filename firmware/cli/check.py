@@ -1,6 +1,7 @@
 """Is it still what it was? Configuration, digests of files, and the catalogue made anew."""
 
 import argparse
+import random
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from firmware.cli.box import Box
+from firmware.cli.box import Box, recorder_failures
 from firmware.cli.errors import Exit, Failure
 from firmware.cli.output import Column, Output, Progress
+from firmware.clock import SystemClock
 from recorder.model import Query, Recording, State
 
 if TYPE_CHECKING:
@@ -88,4 +90,32 @@ def config_check(box: Box, out: Output, arguments: argparse.Namespace) -> int:
         )
     else:
         out.say(f"{path}: good; {len(found.cards)} cards, {len(found.lines)} lines, {enabled} enabled")
+    return Exit.OK
+
+
+def rebuild(box: Box, out: Output, arguments: argparse.Namespace) -> int:
+    """The old catalogue goes, recordings and journal make the new one; the lock keeps the daemon away meanwhile."""
+    from recorder import ledger
+
+    box.require_folder()
+    with recorder_failures(), Progress("rebuild") as progress:
+        findings = ledger.rebuild(box.data, SystemClock(), random.SystemRandom(), lambda done: progress.at(done, None))
+    with box.catalogue() as catalogue:
+        counts = catalogue.counts()
+    damaged = [{"path": str(path), "text": text} for path, text in findings.damaged]
+    report = {
+        "recordings": counts.total, "trash": counts.trash, "purged": counts.purged, "missing": findings.missing,
+        "recovered": findings.recovered, "found": findings.found, "damaged": damaged,
+        "journal_cut_bytes": findings.journal_cut_bytes,
+    }  # fmt: skip
+    if out.json:
+        out.document(report)
+        return Exit.OK
+    out.say(f"{counts.total} recordings, {counts.trash} of them in the trash, {counts.purged} purged")
+    told = {"recovered": findings.recovered, "found": findings.found, "without a file": findings.missing}
+    for what, many in told.items():
+        if many:
+            out.say(f"{len(many)} {what}")
+    for _, text in findings.damaged:
+        out.remark(f"linekeep: {text}")
     return Exit.OK
