@@ -14,7 +14,7 @@ from firmware.cli import parser, spool
 from firmware.cli.box import Box, data_folder
 from firmware.cli.errors import Exit, Failure
 from tests.box import wait_for
-from tests.firmware.cli.console import COMMAND, ROOT, Console, surroundings
+from tests.firmware.cli.console import COMMAND, ROOT, Console, process, surroundings
 
 EVERY_COMMAND = [
     "status", "lines", "listen 1", "search", "show aaaaaa", "play aaaaaa", "export aaaaaa --to x",
@@ -76,8 +76,15 @@ def test_the_data_folder_is_named_or_in_the_environment_or_the_projects(monkeypa
     assert data_folder(None) == ROOT / "var"
 
 
+def test_it_is_a_process_like_others(tmp_path: Path) -> None:
+    said = process("--data", str(tmp_path), "status")
+    assert (said.code, said.out) == (Exit.NO_DAEMON, "")
+    assert said.err.startswith("linekeep: The daemon does not answer on ")
+    assert process("nonsense").code == Exit.USAGE
+
+
 def test_help_names_every_exit_code(tmp_path: Path) -> None:
-    shown = Console(tmp_path).run("--help").stdout
+    shown = Console(tmp_path).run("--help").out
     page = (ROOT / "docs" / "command.md").read_text()
     for code in Exit:
         assert f"  {int(code)} " in shown
@@ -135,7 +142,7 @@ def test_config_check(tmp_path: Path) -> None:
     assert console.json("config", "check") == {
         "file": str(tmp_path / "linekeep.toml"), "ok": True, "cards": 1, "lines": 3, "enabled": 2,
     }  # fmt: skip
-    assert "good; 1 cards, 3 lines, 2 enabled" in console.run("config", "check").stdout
+    assert "good; 1 cards, 3 lines, 2 enabled" in console.run("config", "check").out
 
 
 def test_config_check_names_the_line(tmp_path: Path) -> None:
@@ -144,7 +151,7 @@ def test_config_check_names_the_line(tmp_path: Path) -> None:
     console = Console(tmp_path)
     verdict = console.json("config", "check", str(file), code=Exit.NO)
     assert verdict["ok"] is False and "line 3" in verdict["error"] and "colour" in verdict["error"]
-    assert verdict["error"] in console.run("config", "check", str(file), code=Exit.NO).stderr
+    assert verdict["error"] in console.run("config", "check", str(file), code=Exit.NO).err
 
 
 # The spool -----------------------------------------------------------------------------------------------------------
