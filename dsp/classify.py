@@ -69,12 +69,13 @@ class Classifier:
         quick = (self._voiced >= _VOICE_STEPS) & (self._lull > 0.1) & (self._rank < _HEARD)
         again = (self._voiced >= _VOICE_AGAIN_STEPS) & (self._rank == _WEAK)
         for c in np.flatnonzero(quick | again).tolist():
-            self._set(c, "voice", _WEAK if again[c] else _HEARD, {"voiced_s": round(self._voiced[c] * 0.02, 2)}, out)
+            self._set(c, "voice", _HEARD, {"voiced_s": round(int(self._voiced[c]) * 0.02, 2)}, out)
         for c in np.flatnonzero((self._music >= _MUSIC_STEPS) & (self._rank < _HEARD)).tolist():
-            self._set(c, "music", _LITTLE, {"music_s": round(self._music[c] * 0.02, 2)}, out)
+            self._set(c, "music", _LITTLE, {"music_s": round(int(self._music[c]) * 0.02, 2)}, out)
         nothing = (self._age == _NOTHING_STEPS) & (self._rank == 0) & (self._voiced < 5) & (self._music < 25)
         for c in np.flatnonzero(nothing).tolist():
-            self._set(c, "none", 0, {}, out)
+            if out.open(c, "class") is None:
+                self._set(c, "none", 0, {}, out)
 
     def sign(self, event: Event, out: Reports) -> None:
         """What another detector reported."""
@@ -92,7 +93,7 @@ class Classifier:
                 self._machine(c, "modem", _WEAK, evidence, out)
             case "calling_tone":
                 self._machine(c, "modem", _WEAK, evidence, out)
-            case "progress" | "dtmf" if self._rank[c] == 0:
+            case "progress" | "dtmf" if self._rank[c] == 0 and value != "other":
                 self._set(c, "other", 0, evidence, out)
 
     def _machine(self, c: int, value: str, rank: int, evidence: dict[str, object], out: Reports) -> None:

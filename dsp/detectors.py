@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp.activity import VOICED_HZ, Activity, Speech
+from dsp.carriers import Carriers
 from dsp.classify import Classifier
 from dsp.connect_tones import ConnectTones
 from dsp.dtmf import HIGH_HZ, LOW_HZ, Dtmf
@@ -64,6 +65,7 @@ class Detectors:
         self._connect = ConnectTones(channels, bank, self.kinds) if self.kinds & _CONNECT else None
         self._v21 = V21Preamble(channels, bank, self._history) if on("v21") else None
         self._progress = Progress(channels, bank, ZONES[zone]) if on("progress") else None
+        self._carriers = Carriers(channels, self._history) if on("carrier") else None
         self._speech = Speech(channels) if on("speech") else None
         self._class = Classifier(channels) if on("class") else None
         self._no_tone = np.zeros(channels, np.float32)
@@ -108,7 +110,7 @@ class Detectors:
         if self._progress is not None:
             self._progress.step(hop, out)
         if self._dtmf is not None:
-            self._dtmf.step(hop, self._no_tone if self._progress is None else self._progress.power, out)
+            self._dtmf.step(hop, self._no_tone if self._progress is None else self._progress.under(), out)
         if self._connect is not None:
             self._connect.step(hop, out)
         if self._v21 is not None:
@@ -117,10 +119,13 @@ class Detectors:
         self._hop += 2
 
     def _judge(self, hop: int, before: int) -> None:
-        """Speech and class, which rest on what the others heard in this step."""
-        if self._speech is None and self._class is None:
+        """Carriers, speech and class, which rest on what the others heard in this step."""
+        if self._speech is None and self._class is None and self._carriers is None:
             return
         explained = self._explained()
+        if self._carriers is not None:
+            self._carriers.step(hop, self._activity, explained, self._out)
+            explained |= self._carriers.still
         if self._speech is not None:
             began, ended = self._speech.step(self._activity, explained)
             for c in ended.tolist():
@@ -169,6 +174,6 @@ def _frequencies(kinds: frozenset[str], zone: Zone) -> list[float]:
         wanted += (MARK_HZ, SPACE_HZ)
     if "progress" in kinds:
         wanted += [f for pair in ZONES[zone].sets for f in pair]
-    if "class" in kinds:
+    if kinds & {"class", "carrier"}:
         wanted += VOICED_HZ
     return wanted

@@ -4,8 +4,9 @@ ITU-T Q.23 (frequencies), Q.24 (receivers). In each window of two hops (20 ms, e
 either group must together carry most of the energy, within level and twist. Then, only on channels where that holds:
 the digit lasts as long as the sum of its hop amplitudes divided by the largest (which measures a 23 ms burst as 2.3
 hops wherever the hop boundaries fall), and both frequencies come from the turn of phase between hops. A digit is
-reported when 30 ms of it are sure and both tones are within 2.5 %. It ends with the first window that has no more
-than a small part of its amplitude, so a break of 10 ms does not split it and a pause of 30 ms does.
+reported when 32 ms of it are sure, both tones are within 2.3 %, the twist is within -9.5..+6.5 dB and 88 % of the energy
+is theirs: that refuses speech, whose second tone is weak and never alone. It ends with the first window that has no
+more than a small part of its amplitude, so a break of 10 ms does not split it and a pause of 30 ms does.
 
 Where a steady dial tone is known to sound, its power is taken out of the energy first.
 
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp.reports import Reports
-from dsp.tones import HOP, Bank
+from dsp.tones import HOP, HOP_S, Bank
 
 LOW_HZ: Final = (697, 770, 852, 941)
 HIGH_HZ: Final = (1209, 1336, 1477, 1633)
@@ -28,8 +29,11 @@ _SHARE = 0.62
 _TWIST_HIGH = 10 ** (7.5 / 10)
 _TWIST_LOW = 10 ** (-11.0 / 10)
 _LEVEL = 10 ** (-44 / 10)
-_SURE_HOPS = 3.0
-_DEVIATION = 0.025
+_SURE_HOPS = 3.2
+_SURE_SHARE = 0.88
+_SURE_HIGH = 10 ** (6.5 / 10)
+_SURE_LOW = 10 ** (-9.5 / 10)
+_DEVIATION = 0.023
 _ALIVE = 0.6
 _PATIENCE = 3
 
@@ -49,9 +53,12 @@ class Dtmf:
         """Digit being heard on each channel, -1 for none."""
         self._told = np.zeros(channels, np.bool_)
         self._sum, self._top, self._first = (np.zeros(channels, np.float32) for _ in range(3))
-        self._tail = np.zeros(channels, np.float32)
+        self._tail, self._all = (np.zeros(channels, np.float32) for _ in range(2))
+        self._tone = np.zeros((2, channels), np.float32)
         self._turn = np.zeros((2, channels), np.complex64)
         self._full, self._start = (np.zeros(channels, np.int64) for _ in range(2))
+        self._energy = np.zeros((3, channels), np.float32)
+        """Energy of each hop less a known tone under the digits."""
         self._bad = np.zeros(channels, np.int8)
 
     def step(self, hop: int, other_tone: NDArray[np.float32], out: Reports) -> None:
@@ -60,8 +67,9 @@ class Dtmf:
         both = power[1:] + power[:-1]
         low = (both[:, self._low] if self._contiguous else both[:, self._rows[:4]]).max(1)
         high = (both[:, self._high] if self._contiguous else both[:, self._rows[4:]]).max(1)
-        energy = self._bank.energy[1:] + self._bank.energy[:-1]
-        energy -= other_tone
+        self._energy[0] = self._energy[2]
+        np.subtract(self._bank.energy[1:], other_tone / 2, out=self._energy[1:])
+        energy = self._energy[1:] + self._energy[:-1]
         heard = (low + high) > _SHARE * energy
         heard &= np.minimum(low, high) > 2 * _LEVEL
         heard &= high < _TWIST_HIGH * low
@@ -101,6 +109,7 @@ class Dtmf:
     ) -> None:
         self.code[c], self._told[c], self._bad[c] = code, False, 0
         self._first[c], self._sum[c], self._top[c] = before + now, before + now, np.maximum(before, now)
+        self._tone[:, c], self._all[c] = 0, 0
         self._tail[c], self._full[c], self._start[c], self._turn[:, c] = 0, hop, hop, 0
 
     def _go_on(
@@ -114,6 +123,7 @@ class Dtmf:
         before: NDArray[np.float32],
     ) -> None:
         self._sum[c] += now
+        self._all[c] += self._energy[k, c]
         self._top[c] = np.maximum(self._top[c], now)
         full = now > 0.8 * self._top[c]
         self._full[c] = np.where(full, hop, self._full[c])
@@ -121,6 +131,7 @@ class Dtmf:
         steady = np.minimum(now, before) > 0.6 * self._top[c]
         for group, tone in enumerate((i, j)):
             rows = self._rows[tone]
+            self._tone[group, c] += self._bank.power[k, rows, c]
             z = self._bank.re[k, rows, c] + 1j * self._bank.im[k, rows, c]
             z *= self._bank.re[k - 1, rows, c] - 1j * self._bank.im[k - 1, rows, c]
             self._turn[group, c] += np.where(steady, z, 0)
@@ -131,9 +142,12 @@ class Dtmf:
             return
         tones = np.stack([self.code[c] // 4, self.code[c] % 4 + 4]).astype(np.intp)
         turn = self._turn[:, c]
-        offset = np.angle(turn) / np.float32(2 * np.pi * HOP / 8000) + self._shift[tones]
+        offset = np.angle(turn) / np.float32(2 * np.pi * HOP_S) + self._shift[tones]
         deviation = offset / self._nominal[tones]
+        # A tone beside the bank's frequency shows only a part of its power in 10 ms.
+        low, high = self._tone[:, c] / np.sinc((offset - self._shift[tones]) * np.float32(HOP_S)) ** 2
         good = (np.abs(deviation) <= _DEVIATION).all(0) & (np.abs(turn) > 0).all(0)
+        good &= (low + high > _SURE_SHARE * self._all[c]) & (high < _SURE_HIGH * low) & (high > _SURE_LOW * low)
         for at in np.flatnonzero(good):
             channel = int(c[at])
             self._told[channel] = True

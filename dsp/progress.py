@@ -30,6 +30,10 @@ _STEP_S: Final = STEP / 8000
 _SLACK_S: Final = 0.045
 _DEPTH: Final = 20
 """Stretches remembered a channel."""
+_EDGE: Final = 4
+"""Steps at either end of a silence that may still hold a part of the tone."""
+_UNDER_STEPS: Final = 15
+"""Steps after which a tone that no longer stands alone is taken to be over."""
 _QUIET = 10 ** (-15 / 10)
 
 
@@ -53,17 +57,25 @@ class Progress:
         self.now = np.zeros(channels, np.int8)
         """0 for none, else 1 + index of the set that sounds."""
         self._long = np.zeros(channels, np.int32)
+        self._since = np.full(channels, _UNDER_STEPS, np.int32)
         self._loud = np.zeros(channels, np.float32)
         self._noisy = np.zeros(channels, np.float32)
+        self._lately = np.zeros((_EDGE, channels), np.float32)
         self._stretch = np.zeros((channels, _DEPTH), np.float32)
         self._set = np.full((channels, _DEPTH), -1, np.int8)
         self._due = np.zeros(channels, np.int64)
-        self._checks = np.array(sorted({round(t / _STEP_S) for t in _moments(plan)}), np.int32)
+        moments = [round(t / _STEP_S) for t in _moments(plan)]
+        self._checks = np.zeros(max(moments) + 2, np.bool_)
+        self._checks[moments] = True
 
-    @property
-    def power(self) -> NDArray[np.float32]:
-        """`[channels]`: mean square of what sounds, summed over the two hops of a window; 0 where nothing does."""
-        return np.where(self.now > 0, 2 * self._loud, 0).astype(np.float32)
+    def under(self) -> NDArray[np.float32]:
+        """`[channels]`: mean square, of two hops added, of a tone of the plan that may still sound under digits."""
+        if not (self._since < _UNDER_STEPS).any():
+            return np.zeros(self.now.size, np.float32)
+        power = self._bank.power[1] + self._bank.power[2]
+        # 10 ms do not tell 350 from 440 Hz: either row holds most of both.
+        of_sets = [power[rows].sum(0) * np.float32(1 if rows.size == 1 else 0.55) for rows in self._rows]
+        return np.where(self._since < _UNDER_STEPS, np.max(of_sets, axis=0), np.float32(0))
 
     def step(self, hop: int, out: Reports) -> None:
         """The two hops after hop number `hop`."""
@@ -71,17 +83,21 @@ class Progress:
         now = self._sound(energy)
         changed = now != self.now
         self._long += 1
-        look = changed | np.isin(self._long, self._checks)
+        look = changed | self._checks[np.minimum(self._long, self._checks.size - 1)]
         look &= (self.now > 0) | (now > 0) | (self._set[:, -1] > 0)
         look |= (self._due > 0) & (hop >= self._due)
         for c in np.flatnonzero(look).tolist():
             self._look(hop, c, bool(changed[c]), out)
         self._long[changed] = 0
         self._noisy[changed] = 0
+        self._loud[changed & (now > 0)] = 0
         self.now = now
-        mean = energy / 2
-        self._loud = np.where(now > 0, mean, self._loud)
-        self._noisy = np.where((now == 0) & (self._long > 0), np.maximum(self._noisy, mean), self._noisy)
+        self._since = np.where(now > 0, 0, self._since + 1)
+        slot = (hop // 2) % _EDGE
+        inside = (now == 0) & (self._long >= 2 * _EDGE)
+        self._noisy = np.where(inside, np.maximum(self._noisy, self._lately[slot]), self._noisy)
+        np.divide(energy, 2, out=self._lately[slot])
+        self._loud = np.where(now > 0, np.maximum(self._loud, self._lately[slot]), self._loud)
 
     def _sound(self, energy: NDArray[np.float32]) -> NDArray[np.int8]:
         now = np.zeros(energy.size, np.int8)
@@ -137,7 +153,9 @@ class Progress:
             self._due[c] = hop + (round(max(tone.cadence_s) * 1.3 / _STEP_S) + 12) * 2 if tone.cadence_s else 0
             if event is None or event.value != tone.value:
                 start = (hop + 2) * HOP - round(span * 8000)
-                out.begin(c, "progress", start, tone.value, 0.9, {"cadence_s": [round(s, 2) for _, s in heard[-4:]]})
+                out.begin(
+                    c, "progress", start, tone.value, 0.9, {"cadence_s": [round(float(s), 2) for _, s in heard[-4:]]}
+                )
             return
         if event is None:
             return
