@@ -87,7 +87,8 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     start_sample: int
     samples: int
     reason: str
-    """`late`, `overrun`, `card`, `writer`, `disk`, `data` (not written while it was taken for a data call)."""
+    """`late`, `overrun`, `card`, `writer`, `disk`, `data` (not written while it was taken for a data call), `torn`
+    (found damaged by recovery)."""
 
 
 class RecordingStart(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +149,8 @@ class State(StrEnum):
     TRASH = "trash"
     PURGED = "purged"
     """Its audio was destroyed after the grace period; the row and the journal remain."""
+    MISSING = "missing"
+    """Its file is gone, and nobody has deleted it."""
 
 
 class TrashState(msgspec.Struct, frozen=True, kw_only=True):
@@ -248,3 +251,56 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     handle: str | None
     detail: dict[str, Any]
+
+
+class Severity(StrEnum):
+    CRITICAL = "critical"
+    MAJOR = "major"
+    MINOR = "minor"
+    WARNING = "warning"
+
+
+class Alarm(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that a person must see. Open until it is resolved; raised again while open, it counts."""
+
+    id: int
+    code: str
+    severity: Severity
+    object: str
+    """What it is about: `line 3`, `card sim0`, `disk`."""
+    values: dict[str, Any]
+    title: str
+    advice: str
+    raised_utc_ns: int
+    last_utc_ns: int
+    count: int
+    acknowledged_utc_ns: int | None = None
+    acknowledged_by: str | None = None
+    resolved_utc_ns: int | None = None
+
+
+class Unrecorded(msgspec.Struct, frozen=True, kw_only=True):
+    """An off-hook interval that left no audio, and why."""
+
+    line: int
+    from_utc_ns: int
+    to_utc_ns: int
+    reason: str
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    total: int
+    """Every recording the catalogue has a row for, those in the trash and purged ones included."""
+    sealed: int
+    trash: int
+    purged: int
+    missing: int
+    live: int
+    last_finished_utc_ns: int | None
+
+
+class DayCount(msgspec.Struct, frozen=True, kw_only=True):
+    day: str
+    """Local date, `2026-11-22`."""
+    recordings: int
+    samples: int

@@ -50,10 +50,14 @@ _SHORTEST_PEAK = 80
 
 def path_of(start: RecordingStart) -> Path:
     """Where a recording lies for ever, relative to the data folder: local date, time with offset, line, handle."""
-    local = datetime.fromtimestamp(start.utc_ns // 1_000_000_000, UTC) + timedelta(seconds=start.utc_offset_s)
-    sign, minutes = "-" if start.utc_offset_s < 0 else "+", abs(start.utc_offset_s) // 60
-    name = f"{local:%Y%m%dT%H%M%S}{sign}{minutes // 60:02d}{minutes % 60:02d}-L{start.line:04d}-{start.handle[:8]}.wav"
-    return Path("recordings") / f"{local:%Y/%m/%d}" / name
+    return path_of_row(start.utc_ns, start.utc_offset_s, start.line, start.handle)
+
+
+def path_of_row(utc_ns: int, utc_offset_s: int, line: int, handle: str) -> Path:
+    local = datetime.fromtimestamp(utc_ns // 1_000_000_000, UTC) + timedelta(seconds=utc_offset_s)
+    sign, minutes = "-" if utc_offset_s < 0 else "+", abs(utc_offset_s) // 60
+    date, time = local.strftime("%Y/%m/%d"), local.strftime("%Y%m%dT%H%M%S")
+    return Path(f"recordings/{date}/{time}{sign}{minutes // 60:02d}{minutes % 60:02d}-L{line:04d}-{handle[:8]}.wav")
 
 
 def events_path(path: Path) -> Path:
