@@ -1,0 +1,87 @@
+"""`python -m web_admin --data DIR --listen HOST:PORT`: the page as a process of its own.
+
+On loopback it speaks HTTP; on any other address only TLS, with a certificate that it makes itself and whose fingerprint
+it prints. SIGTERM ends it: event streams are closed, answers in progress get three seconds.
+"""
+
+import argparse
+import datetime
+import logging
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from web_admin import tls
+from web_admin.app import create_app
+
+GRACE_S = 3
+
+
+def address(text: str) -> tuple[str, int]:
+    """`127.0.0.1:8090`, `[::1]:8090`, `0.0.0.0:443`, `localhost:8090`."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8090")
+    return host, int(port)
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """The listening socket. Raises `OSError`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m web_admin", description="The web page of a Linekeep box.")
+    parser.add_argument("--data", type=Path, default=Path("var"), help="the data folder (default: ./var)")
+    parser.add_argument("--listen", type=address, default=("127.0.0.1", 8090), metavar="HOST:PORT")
+    options = parser.parse_args(arguments)
+    host, port = options.listen
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    data = options.data.resolve()
+    try:
+        (data / "web").mkdir(parents=True, exist_ok=True)
+        listening = bound(host, port)
+    except PermissionError as error:
+        say(
+            f"The page cannot start: {error.strerror} ({error.filename or f'{host}:{port}'}). "
+            "Check --data and --listen."
+        )
+        return 1
+    except OSError as error:
+        say(f"The page cannot listen on {host}:{port} ({error.strerror}). Choose another address with --listen.")
+        return 1
+    secure: dict[str, Any] = {}
+    if not tls.is_loopback(host):
+        own = tls.identity(data / "web" / "tls", host, datetime.datetime.now(datetime.UTC))
+        secure = {"ssl_certfile": own.certificate, "ssl_keyfile": own.key, "ssl_ciphers": tls.CIPHERS}
+        say(f"certificate SHA-256 {own.fingerprint}")
+    shown = f"[{host}]" if ":" in host else host
+    say(f"{'https' if secure else 'http'}://{shown}:{listening.getsockname()[1]}/")
+    config = uvicorn.Config(
+        create_app(data, https=bool(secure)), log_level="warning", access_log=False, server_header=False,
+        proxy_headers=False, timeout_graceful_shutdown=GRACE_S, timeout_keep_alive=30,
+        h11_max_incomplete_event_size=32768, **secure,
+    )  # fmt: skip
+    uvicorn.Server(config).run(sockets=[listening])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

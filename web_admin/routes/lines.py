@@ -1,0 +1,195 @@
+"""The wall: one tile a line, kept alive by one event stream a browser.
+
+The stream (`/events`) sends three things: `html`, elements that replace those of the same id; `levels`, what the meters
+show; `finished`, how many recordings were sealed since. It looks at the hub's state when that changes and sends what
+this browser has not seen, at most four times a second.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import numpy as np
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+
+from dsp import g711
+from firmware.wire import LineSnapshot
+from web_admin.box import Visitor, box_of, form_of, visitor_of
+from web_admin.guard import Need, get, may, post
+from web_admin.render import PageError, context, fragment, page
+
+TICK_S = 0.25
+KEEP_ALIVE_S = 15.0
+STEP_DB = 1.5
+"""A meter is told of changes from this size on."""
+
+
+def summary(lines: dict[int, LineSnapshot]) -> dict[str, int]:
+    """Counts for the head of the wall."""
+    states = Counter(line.state for line in lines.values())
+    return {
+        "total": len(lines),
+        "recording": sum(line.recording is not None for line in lines.values()),
+        "trouble": states["cut"] + states["unusable"],
+    }
+
+
+def shown_number(line: LineSnapshot, visitor: Visitor) -> str | None:
+    """The other party's number; whoever may not hear recordings sees its ends only."""
+    number = line.number
+    if number is None or visitor.is_auditor or len(number) < 5:
+        return number if visitor.is_auditor or number is None else "•" * len(number)
+    return number[:2] + "•" * (len(number) - 4) + number[-2:]
+
+
+async def wall(request: Request) -> Response:
+    lines = box_of(request).hub.lines
+    return page(
+        request,
+        "lines.html",
+        lines=[lines[n] for n in sorted(lines)],
+        summary=summary(lines),
+        shown_number=shown_number,
+    )
+
+
+async def key(request: Request) -> Response:
+    """Start or stop the recording of a line by key."""
+    visitor, line = visitor_of(request), int(request.path_params["line"])
+    on = form_of(request).get("on") == "1"
+    await box_of(request).hub.call("key", line=line, on=on, actor=visitor.actor)
+    return Response(status_code=204) if "hx-request" in request.headers else RedirectResponse("/lines", 303)
+
+
+# Live listening -------------------------------------------------------------------------------------------------------
+
+
+async def listen(request: Request) -> Response:
+    """A line's audio as it comes: 16-bit little-endian samples, 8000 a second, without end."""
+    box, line = box_of(request), int(request.path_params["line"])
+    if not box.hub.up or line not in box.hub.lines:
+        raise PageError(404, "not_found")
+    await box.access(visitor_of(request), "listen", box.hub.lines[line].recording, line=line, live=True)
+    return StreamingResponse(_audio(request, line), media_type="application/octet-stream")
+
+
+async def _audio(request: Request, line: int) -> AsyncIterator[bytes]:
+    box = box_of(request)
+    async for event in box.hub.listen(line):
+        if box.hub.closing or event["event"] != "audio":
+            return
+        if not may(Need.AUDITOR, box.visitor(request, visitor_of(request).token)):
+            return
+        decode = g711.alaw_decode if event["law"] == "alaw" else g711.ulaw_decode
+        yield decode(np.frombuffer(event["data"], np.uint8)).astype("<i2").tobytes()
+
+
+# The event stream -----------------------------------------------------------------------------------------------------
+
+
+def message(event: str, data: str) -> str:
+    """One server-sent event (HTML Living Standard, 9.2)."""
+    return f"event: {event}\n" + "".join(f"data: {line}\n" for line in data.splitlines()) + "\n"
+
+
+class Seen:
+    """What one browser has been sent."""
+
+    def __init__(self, request: Request, wall: bool) -> None:
+        self._request = request
+        self._wall = wall
+        self._tiles: dict[int, tuple[Any, ...]] = {}
+        self._levels: dict[int, float] = {}
+        self._head = ""
+        self._summary = ""
+        self._finished = box_of(request).hub.finished
+
+    def news(self) -> str:
+        """The events that bring this browser up to date; empty when it is."""
+        hub = box_of(self._request).hub
+        values = context(self._request)
+        events = [self._elements(values), self._meters(hub.lines) if self._wall else ""]
+        if hub.finished != self._finished and visitor_of(self._request).is_auditor:
+            events.append(message("finished", str(hub.finished - self._finished)))
+            self._finished = hub.finished
+        return "".join(events)
+
+    def _elements(self, values: dict[str, Any]) -> str:
+        lines: dict[int, LineSnapshot] = values["hub"].lines
+        parts = []
+        head = fragment("box_state.html", values)
+        if head != self._head:
+            self._head = head
+            parts.append(head)
+        if self._wall:
+            if set(lines) != set(self._tiles) and self._head and self._summary:
+                parts.append('<div id="reload-wall"></div>')
+            parts += self._changed_tiles(values, lines)
+        return message("html", "".join(parts)) if parts else ""
+
+    def _changed_tiles(self, values: dict[str, Any], lines: dict[int, LineSnapshot]) -> list[str]:
+        parts = []
+        counts = fragment("wall_summary.html", {**values, "summary": summary(lines)})
+        if counts != self._summary:
+            self._summary = counts
+            parts.append(counts)
+        for number, line in lines.items():
+            face = _face(line)
+            if self._tiles.get(number) != face:
+                self._tiles[number] = face
+                parts.append(fragment("tile.html", {**values, "line": line, "shown_number": shown_number}))
+        for number in set(self._tiles) - set(lines):
+            del self._tiles[number]
+        return parts
+
+    def _meters(self, lines: dict[int, LineSnapshot]) -> str:
+        moved = {
+            number: round(line.level_dbm0, 1)
+            for number, line in lines.items()
+            if abs(line.level_dbm0 - self._levels.get(number, -90.0)) >= STEP_DB
+        }
+        self._levels |= moved
+        return message("levels", msgspec.json.encode(moved).decode()) if moved else ""
+
+
+def _face(line: LineSnapshot) -> tuple[Any, ...]:
+    """What a tile shows, apart from the meter and the running time, which the browser keeps."""
+    return (
+        line.name, line.simulated, line.state, line.direction, line.number, line.name_shown, line.recording,
+        line.trigger, line.call_class, line.call_start_utc_ns, line.armed, line.enabled, line.listeners,
+    )  # fmt: skip
+
+
+async def events(request: Request) -> Response:
+    return StreamingResponse(_events(request), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+async def _events(request: Request) -> AsyncIterator[str]:
+    box, visitor = box_of(request), visitor_of(request)
+    seen = Seen(request, request.query_params.get("view") == "wall")
+    yield "retry: 2000\n\n"
+    quiet_s = 0.0
+    while not box.hub.closing:
+        # The account may have been disabled or signed out meanwhile; an open wall counts as use.
+        request.state.visitor = box.visitor(request, visitor.token)
+        if request.state.visitor.person is None:
+            yield message("signed_out", "1")
+            return
+        news = seen.news()
+        if news or quiet_s >= KEEP_ALIVE_S:
+            yield news or ": still here\n\n"
+            quiet_s = 0.0
+        await asyncio.sleep(TICK_S)
+        await box.hub.wait(1.0)
+        quiet_s += 1.0 + TICK_S
+
+
+routes = [
+    get("/lines", Need.SIGNED_IN, wall),
+    post("/lines/{line:int}/key", Need.SIGNED_IN, key),
+    get("/lines/{line:int}/listen", Need.AUDITOR, listen),
+    get("/events", Need.SIGNED_IN, events),
+]
