@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -130,6 +131,25 @@ def test_a_busy_line_refuses_and_a_free_one_takes_the_next_call() -> None:
         card.call(1, audio=tone(1000, 1.0))
     card.read()
     assert card.call(1, audio=tone(1000, 1.0)).first_sample == plan.end_sample + BLOCK
+
+
+def test_requests_from_many_threads_take_each_line_once() -> None:
+    card = make_card(4)
+    audio = tone(1000, 1.0)
+
+    def request(number: int) -> bool:
+        try:
+            card.call(1 + number % 4, audio=audio, answer_after_s=0)
+        except CardError as error:
+            assert "is in use" in str(error)
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        taken = list(threads.map(request, range(64)))
+        heard = listen(card, 5)
+    assert sum(taken) == 4
+    assert [len(heard.off_hook(channel)) for channel in range(4)] == [1] * 4
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,13 @@ class SimulatedCard:
             law_exact=law_exact, answer_after_s=answer_after_s, rings=rings,
         )  # fmt: skip
         with self._lock:
-            self._refuse(channel)
+            try:
+                self._refuse(channel)
+            except CardError:
+                # Another request was quicker while this one was being rendered.
+                for piece in script.pieces:
+                    self._studio.free(piece)
+                raise
             return replace(self._board.begin(channel, script, self._sample), line=line)
 
     def replay(self, folder: Path, over_s: float | None = None) -> int:

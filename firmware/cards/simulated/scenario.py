@@ -68,7 +68,8 @@ def _opening(line: int, drawn: Intent, zone: Zone) -> Intent:
         case 3:
             return replace(talk, gap_s=12.0, direction="out", kind="fax", answer_s=3.0)
         case 4:
-            return replace(talk, gap_s=30.0, direction="out", kind="modem", number=ACCESS_NUMBERS[1], answer_s=3.0)
+            number = ACCESS_NUMBERS[1] if zone == "cn" else drawn.number
+            return replace(talk, gap_s=30.0, direction="out", kind="modem", number=number, answer_s=3.0)
         case 5:
             return replace(talk, gap_s=1.6, direction="out", answer_s=4.0, talk_s=150.0, far_releases=True)
         case 6:
