@@ -6,25 +6,30 @@ raises them and clears them when it is over. Others are events (frames were lost
 cannot be undone, so they stay open until a person has acknowledged them. The same alarm on the same object is one
 alarm with a count.
 
-Every thread may raise and clear; nothing here waits. What is open is kept in the catalogue through `store`, so that it
-is still open after a restart; a count that only grows is stored at most once a minute, because a burst of lost frames
-must not become a burst of writes.
+Every thread may raise and clear; nothing here waits. What is open is also in the journal, by way of the ledger's
+thread, so that it is still open after a restart. An event is counted at most once a second, because a burst of lost
+frames must not become a burst of writes. An alarm that the ledger cannot take now (that may be what it is about) is
+told all the same, and handed in again when it is raised again.
 """
 
-import random
 import threading
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import msgspec
 
 from firmware.clock import NS, Clock
 from firmware.wire import AlarmCounts, AlarmReport
+from recorder.ledger import Ledger
+from recorder.model import Alarm
+from recorder.model import Severity as JournalSeverity
 
 Severity = Literal["critical", "major", "minor", "warning"]
-SEVERITIES: tuple[Severity, ...] = ("critical", "major", "minor", "warning")
-STORE_COUNT_NS = 60 * NS
+SEVERITIES = ("critical", "major", "minor", "warning")
+COUNT_EVERY_NS = NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,74 +165,88 @@ class AlarmSink(Protocol):
     def clear(self, code: str, object: str) -> None: ...
 
 
+Submit = Callable[[Callable[[Ledger], Alarm | None]], "Future[Alarm | None]"]
+"""Hands a job to the ledger's thread."""
+
+
+@dataclass(slots=True)
+class _Open:
+    report: AlarmReport
+    counted_ns: int
+    unsaved: bool = False
+
+
 class Alarms:
     """The open alarms. Safe in every thread."""
 
     def __init__(
-        self,
-        clock: Clock,
-        rng: random.Random,
-        store: Callable[[AlarmReport], object],
-        publish: Callable[[dict[str, Any]], None],
-        known: Iterable[AlarmReport] = (),
+        self, clock: Clock, submit: Submit, publish: Callable[[dict[str, Any]], None], known: Iterable[Alarm] = ()
     ) -> None:
-        """`known` are still open from before; `store` keeps an alarm durably, soon; `publish` tells who watches."""
+        """`known` are still open from before; `publish` tells who watches."""
         self._clock = clock
-        self._rng = rng
-        self._store = store
+        self._submit = submit
         self._publish = publish
         self._lock = threading.Lock()
-        self._open = {(alarm.code, alarm.object): alarm for alarm in known if alarm.resolved_utc_ns is None}
-        self._stored_ns: dict[tuple[str, str], int] = {}
+        self._open = {(alarm.code, alarm.object): _Open(report_of(alarm), clock.monotonic_ns()) for alarm in known}
 
     def raise_(self, code: str, object: str, **values: Any) -> None:
         """Something is wrong with `object`; `values` are for the page's sentence. KeyError for an unknown code."""
-        kind = KINDS[code]
-        with self._lock:
-            before = self._open.get((code, object))
-            if before is None:
-                alarm = AlarmReport(
-                    id=f"{self._rng.getrandbits(64):016x}",
-                    code=code,
-                    severity=kind.severity,
-                    object=object,
-                    values=values,
-                    title=kind.title,
-                    advice=kind.advice,
-                    raised_utc_ns=self._clock.moment().utc_ns,
-                )
-                self._keep(alarm)
-            elif kind.event:
-                self._count(before, values)
-            elif before.values != values:
-                self._open[code, object] = msgspec.structs.replace(before, values=values)
-
-    def clear(self, code: str, object: str) -> None:
-        """The condition is over. Without an open alarm this does nothing."""
+        kind, now = KINDS[code], self._clock.monotonic_ns()
         with self._lock:
             alarm = self._open.get((code, object))
-            if alarm is not None and not KINDS[code].event:
-                self._keep(msgspec.structs.replace(alarm, resolved_utc_ns=self._clock.moment().utc_ns))
+            if alarm is None:
+                alarm = self._open[code, object] = _Open(self._new(code, object, values), now)
+                self._enter(alarm)
+                return
+            again = kind.event or alarm.unsaved
+            alarm.report = msgspec.structs.replace(alarm.report, values=values)
+            if again and now - alarm.counted_ns >= COUNT_EVERY_NS:
+                alarm.counted_ns = now
+                alarm.report = msgspec.structs.replace(alarm.report, count=alarm.report.count + kind.event)
+                self._enter(alarm)
+
+    def clear(self, code: str, object: str) -> None:
+        """The condition is over. Without an open alarm, and for an event, this does nothing."""
+        with self._lock:
+            alarm = self._open.get((code, object))
+            if alarm is None or KINDS[code].event:
+                return
+            del self._open[code, object]
+            now = self._clock.moment().utc_ns
+            alarm.report = msgspec.structs.replace(alarm.report, resolved_utc_ns=now)
+            self._keep(alarm, lambda ledger: ledger.alarm_resolve(code, object))
 
     def acknowledge(self, ident: str, who: str) -> AlarmReport | None:
         """A person has seen it; an event is over with that. None where no such alarm is open."""
         with self._lock:
-            alarm = next((alarm for alarm in self._open.values() if alarm.id == ident), None)
-            if alarm is None:
+            found = [(place, alarm) for place, alarm in self._open.items() if alarm.report.id == ident]
+            if not found:
                 return None
+            ((place, alarm),) = found
+            code, object = place
+            over = code not in KINDS or KINDS[code].event
             now = self._clock.moment().utc_ns
-            if alarm.acknowledged_utc_ns is None:
-                alarm = msgspec.structs.replace(alarm, acknowledged_utc_ns=now, acknowledged_by=who)
-            if alarm.code not in KINDS or KINDS[alarm.code].event:
-                alarm = msgspec.structs.replace(alarm, resolved_utc_ns=now)
-            self._keep(alarm)
-            return alarm
+            alarm.report = msgspec.structs.replace(
+                alarm.report,
+                acknowledged_utc_ns=now,
+                acknowledged_by=who,
+                resolved_utc_ns=now if over else None,
+            )
+            if over:
+                del self._open[place]
+
+            def enter(ledger: Ledger) -> Alarm | None:
+                acknowledged = ledger.alarm_ack(int(ident), who)
+                return ledger.alarm_resolve(code, object) if over else acknowledged
+
+            self._keep(alarm, enter)
+            return alarm.report
 
     def open(self) -> list[AlarmReport]:
         """Gravest first, then newest."""
         with self._lock:
-            alarms = list(self._open.values())
-        return sorted(alarms, key=lambda alarm: (SEVERITIES.index(_severity(alarm)), -alarm.raised_utc_ns))
+            alarms = [alarm.report for alarm in self._open.values()]
+        return sorted(alarms, key=lambda alarm: (_gravity(alarm), -alarm.raised_utc_ns))
 
     def is_open(self, code: str, object: str) -> bool:
         with self._lock:
@@ -241,25 +260,60 @@ class Alarms:
             worst=alarms[0].severity if alarms else None,
         )
 
-    def _count(self, before: AlarmReport, values: dict[str, Any]) -> None:
-        alarm = msgspec.structs.replace(before, values=values, count=before.count + 1)
-        place = (alarm.code, alarm.object)
-        self._open[place] = alarm
-        if self._clock.monotonic_ns() - self._stored_ns.get(place, -STORE_COUNT_NS) >= STORE_COUNT_NS:
-            self._keep(alarm)
+    def _new(self, code: str, object: str, values: dict[str, Any]) -> AlarmReport:
+        kind = KINDS[code]
+        return AlarmReport(
+            id=f"{code} {object}",
+            code=code,
+            severity=kind.severity,
+            object=object,
+            values=values,
+            title=kind.title,
+            advice=kind.advice,
+            raised_utc_ns=self._clock.moment().utc_ns,
+        )
 
-    def _keep(self, alarm: AlarmReport) -> None:
-        place = (alarm.code, alarm.object)
-        if alarm.resolved_utc_ns is None:
-            self._open[place] = alarm
-            self._stored_ns[place] = self._clock.monotonic_ns()
-        else:
-            self._open.pop(place, None)
-            self._stored_ns.pop(place, None)
-        self._store(alarm)
-        self._publish({"event": "alarm", "alarm": msgspec.to_builtins(alarm)})
+    def _enter(self, alarm: _Open) -> None:
+        report = alarm.report
+        severity = JournalSeverity(report.severity)
+        self._keep(
+            alarm,
+            lambda ledger: ledger.alarm_raise(
+                report.code, severity, report.object, report.values, report.title, report.advice
+            ),
+        )
+
+    def _keep(self, alarm: _Open, act: Callable[[Ledger], Alarm | None]) -> None:
+        self._submit(act).add_done_callback(partial(self._kept, alarm, alarm.report))
+
+    def _kept(self, alarm: _Open, report: AlarmReport, future: "Future[Alarm | None]") -> None:
+        """The journal has it, or not: in both cases it is told. Called in the ledger's thread."""
+        entered = None if future.exception() is not None else future.result()
+        with self._lock:
+            alarm.unsaved = entered is None
+            if entered is not None:
+                alarm.report = msgspec.structs.replace(alarm.report, id=str(entered.id))
+                report = msgspec.structs.replace(report, id=str(entered.id))
+        self._publish({"event": "alarm", "alarm": report})
 
 
-def _severity(alarm: AlarmReport) -> Severity:
-    # An alarm from an older version may carry a word of its own.
-    return KINDS[alarm.code].severity if alarm.code in KINDS else "minor"
+def report_of(alarm: Alarm) -> AlarmReport:
+    """An alarm of the journal, as it goes over the wire."""
+    return AlarmReport(
+        id=str(alarm.id),
+        code=alarm.code,
+        severity=alarm.severity.value,
+        object=alarm.object,
+        values=alarm.values,
+        title=alarm.title,
+        advice=alarm.advice,
+        raised_utc_ns=alarm.raised_utc_ns,
+        acknowledged_utc_ns=alarm.acknowledged_utc_ns,
+        acknowledged_by=alarm.acknowledged_by,
+        resolved_utc_ns=alarm.resolved_utc_ns,
+        count=alarm.count,
+    )
+
+
+def _gravity(alarm: AlarmReport) -> int:
+    return SEVERITIES.index(alarm.severity)

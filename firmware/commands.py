@@ -1,0 +1,376 @@
+"""What the control socket can be asked, as docs/control.md says: each command is a request type and what it does.
+
+The types are the check: a field that is missing, unknown or wrong is refused before anything is done. A command that
+changes something is entered in the journal under its actor. The page's word is taken for its users; for the console
+it is the kernel's word that counts.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from firmware import health, streams
+from firmware.alarms import report_of
+from firmware.box import VERSION, Box
+from firmware.cards import CardError
+from firmware.cards.simulated import SimulatedCard
+from firmware.control import Peer, Refusal, Room
+from firmware.engine import EngineError, UnknownLineError
+from firmware.wire import Fields
+from recorder.access import Person
+from recorder.errors import NotFoundError, RecorderError, RefusedError
+from recorder.ledger import Ledger
+from recorder.model import Recording
+
+WRONG_CODE_S = 1.0
+"""A wrong setup code is answered late, so that it cannot be found by trying."""
+
+T = TypeVar("T")
+R = TypeVar("R", bound="Request")
+Handle = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+Handles = Annotated[list[Handle], Meta(min_length=1, max_length=500)]
+LineNumber = Annotated[int, Meta(ge=1)]
+Name = Annotated[str, Meta(min_length=1, max_length=64)]
+Dialled = Annotated[str, Meta(pattern="^[0-9*#]{1,20}$")]
+Interval = Annotated[int, Meta(ge=200, le=5000)]
+
+
+class Request(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class Actor(Request):
+    kind: Literal["user", "console"]
+    name: Name
+
+
+class Act(Request):
+    """A request that changes something."""
+
+    actor: Actor
+
+
+class Watch(Request):
+    what: Annotated[list[Literal["lines", "alarms", "recordings", "durable", "marks"]], Meta(min_length=1)]
+    interval_ms: Interval = 500
+
+
+class Listen(Request):
+    line: LineNumber
+
+
+class Key(Act):
+    line: LineNumber
+    on: bool
+
+
+class Trash(Act):
+    handles: Handles
+    reason: Annotated[str, Meta(max_length=200)]
+
+
+class Undelete(Act):
+    handles: Handles
+
+
+class WriteNote(Act):
+    handle: Handle
+    text: Annotated[str, Meta(min_length=1, max_length=4000)]
+
+
+class SetTags(Act):
+    handle: Handle
+    tags: Annotated[list[Annotated[str, Meta(min_length=1, max_length=40)]], Meta(max_length=20)]
+
+
+class EnterOperation(Act):
+    act: Literal["listen", "export", "search", "sign_in", "sign_out", "sign_in_failed"]
+    handle: Handle | None = None
+    detail: dict[str, Any] = {}
+
+
+class AcknowledgeAlarm(Act):
+    alarm: str
+
+
+class User(Request):
+    """An account as the page describes it; what is left out stays as it is."""
+
+    name: Name
+    password_hash: str | None = None
+    roles: list[str] | None = None
+    language: str | None = None
+    enabled: bool | None = None
+
+
+class SetupCheck(Request):
+    code: str
+
+
+class SetupFinish(Act):
+    code: str
+    user: User
+
+
+class PutUser(Act):
+    user: User
+
+
+class SimCall(Request):
+    line: LineNumber
+    audio: str
+    caller: Dialled | None = None
+    callee: Dialled | None = None
+    law_exact: bool = False
+    answer_after_s: Annotated[float, Meta(ge=0, le=600)] | None = None
+
+
+class SimReplay(Request):
+    folder: str
+    over_s: Annotated[float, Meta(gt=0)] | None = None
+
+
+class SimScenario(Request):
+    on: bool
+
+
+class SimCut(Request):
+    line: LineNumber
+    on: bool
+
+
+class Commands:
+    """Does what is asked of a box."""
+
+    def __init__(self, box: Box) -> None:
+        self._box = box
+
+    async def answer(self, do: str, fields: Fields, peer: Peer) -> Fields:
+        if do not in COMMANDS:
+            raise Refusal("bad_request", f"There is no command {do[:40]!r}.", "See docs/control.md.")
+        kind, act = COMMANDS[do]
+        request = _request(do, fields, kind)
+        try:
+            return await act(self, request, peer)
+        except (NotFoundError, UnknownLineError) as error:
+            raise Refusal("not_found", str(error)) from error
+        except (RefusedError, EngineError, CardError) as error:
+            raise Refusal("refused", str(error)) from error
+        except (RecorderError, OSError) as error:
+            code = "full" if health.is_full(self._box.disk()) else "internal"
+            raise Refusal(code, f"{do} was not done: {error}", "See the open alarms.") from error
+
+    def watch(self, fields: Fields, room: Room) -> AsyncGenerator[Fields | None, None]:
+        wish = _request("watch", fields, Watch)
+        box = self._box
+        return streams.watch(box.reports, box.engine.snapshots, frozenset(wish.what), wish.interval_ms / 1000, room)
+
+    def listen(self, fields: Fields, room: Room) -> AsyncGenerator[Fields | None, None]:
+        line = _request("listen", fields, Listen).line
+        try:
+            listener = self._box.engine.listen(line)
+        except UnknownLineError as error:
+            raise Refusal("not_found", str(error)) from error
+        return streams.listen(line, self._box.cards[line].law, listener, room)
+
+    async def _ledger(self, act: Callable[[Ledger], T], *, alone: bool = False, change: str = "") -> T:
+        return await asyncio.wrap_future(self._box.ledger.submit(act, alone=alone, change=change))
+
+    # The box and its lines
+
+    async def hello(self, request: Request, peer: Peer) -> Fields:
+        box = self._box
+        return {
+            "version": VERSION, "run": box.run, "pid": os.getpid(), "simulated": box.simulated,
+            "started_utc_ns": box.started_utc_ns,
+        }  # fmt: skip
+
+    async def status(self, request: Request, peer: Peer) -> Fields:
+        return msgspec.structs.asdict(self._box.status())
+
+    async def lines(self, request: Request, peer: Peer) -> Fields:
+        return {"lines": self._box.engine.snapshots()}
+
+    async def key(self, request: Key, peer: Peer) -> Fields:
+        who = _who(request, peer)
+        # It waits for the card's next block.
+        return {"handle": await asyncio.to_thread(self._box.engine.key, request.line, request.on, who)}
+
+    # Recordings
+
+    async def trash(self, request: Trash, peer: Peer) -> Fields:
+        who = _who(request, peer)
+        return await self._each(
+            request.handles, "trashed", lambda ledger, one: ledger.trash([one], request.reason, who)
+        )
+
+    async def undelete(self, request: Undelete, peer: Peer) -> Fields:
+        who = _who(request, peer)
+        return await self._each(request.handles, "undeleted", lambda ledger, one: ledger.undelete([one], who))
+
+    async def _each(self, handles: list[str], change: str, act: Callable[[Ledger, str], list[Recording]]) -> Fields:
+        """One job for each, committed together; what one refuses does not keep the others."""
+        jobs = [self._ledger(lambda ledger, one=one: act(ledger, one), change=change) for one in handles]  # type: ignore[misc]
+        results = await asyncio.gather(*jobs, return_exceptions=True)
+        failed = [
+            {"handle": handle, "message": str(result)}
+            for handle, result in zip(handles, results, strict=True)
+            if isinstance(result, NotFoundError | RefusedError)
+        ]
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, NotFoundError | RefusedError):
+                raise result
+        return {"done": [row.handle for rows in results if isinstance(rows, list) for row in rows], "failed": failed}
+
+    async def note(self, request: WriteNote, peer: Peer) -> Fields:
+        who = _who(request, peer)
+        note = await self._ledger(lambda ledger: ledger.note(request.handle, request.text, who))
+        row = self._box.catalogue.get(request.handle)
+        self._box.reports.publish({"event": "recording", "recording": row, "change": "noted"})
+        return {"note": note.id}
+
+    async def tags(self, request: SetTags, peer: Peer) -> Fields:
+        who = _who(request, peer)
+        await self._ledger(lambda ledger: ledger.tags(request.handle, request.tags, who), change="tagged")
+        return {}
+
+    async def operation(self, request: EnterOperation, peer: Peer) -> Fields:
+        who = _who(request, peer)
+        await self._ledger(lambda ledger: ledger.operation(request.act, who, request.handle, request.detail))
+        return {}
+
+    # Alarms
+
+    async def alarm_list(self, request: Request, peer: Peer) -> Fields:
+        resolved = [report_of(alarm) for alarm in self._box.catalogue.alarms(100) if alarm.resolved_utc_ns]
+        return {"alarms": self._box.alarms.open() + resolved}
+
+    async def alarm_ack(self, request: AcknowledgeAlarm, peer: Peer) -> Fields:
+        if self._box.alarms.acknowledge(request.alarm, _who(request, peer)) is None:
+            raise Refusal(
+                "not_found", f"Alarm {request.alarm[:80]}: none by this id is open.", "It may have been resolved."
+            )
+        # Whatever was handed in before is durable when this is.
+        await self._ledger(lambda ledger: None)
+        return {}
+
+    # People
+
+    async def setup_check(self, request: SetupCheck, peer: Peer) -> Fields:
+        valid = self._box.access.setup_valid(request.code)
+        if not valid:
+            await asyncio.sleep(WRONG_CODE_S)
+        return {"valid": valid}
+
+    async def setup_finish(self, request: SetupFinish, peer: Peer) -> Fields:
+        who, person = _who(request, peer), _person(request.user, None)
+        await self._ledger(lambda ledger: ledger.setup_finish(request.code, person, who), alone=True)
+        return {}
+
+    async def user_put(self, request: PutUser, peer: Peer) -> Fields:
+        who, person = _who(request, peer), _person(request.user, self._box.access.person(request.user.name))
+        await self._ledger(lambda ledger: ledger.user_put(person, who), alone=True)
+        return {}
+
+    async def user_reset(self, request: Act, peer: Peer) -> Fields:
+        if request.actor.kind != "console":
+            raise Refusal("refused", "Accounts can be reset on the console alone.", "Use `linekeep user reset` there.")
+        who = _who(request, peer)
+        return {"code": await self._ledger(lambda ledger: ledger.user_reset(who), alone=True)}
+
+    # Simulated lines. Rendering a call takes time, so it is done beside the loop.
+
+    async def sim_call(self, request: SimCall, peer: Peer) -> Fields:
+        card = self._simulated(request.line)
+        plan = await asyncio.to_thread(
+            card.call,
+            request.line,
+            audio=Path(request.audio),
+            caller=request.caller,
+            callee=request.callee,
+            law_exact=request.law_exact,
+            answer_after_s=request.answer_after_s,
+        )
+        return {"plan": msgspec.to_builtins(plan)}
+
+    async def sim_replay(self, request: SimReplay, peer: Peer) -> Fields:
+        cards = self._all_simulated()
+        return {"calls": await asyncio.to_thread(cards[0].replay, Path(request.folder), request.over_s)}
+
+    async def sim_scenario(self, request: SimScenario, peer: Peer) -> Fields:
+        for card in self._all_simulated():
+            await asyncio.to_thread(card.set_scenario, request.on)
+        return {}
+
+    async def sim_cut(self, request: SimCut, peer: Peer) -> Fields:
+        await asyncio.to_thread(self._simulated(request.line).cut, request.line, request.on)
+        return {}
+
+    def _simulated(self, line: int) -> SimulatedCard:
+        card = self._box.cards.get(line)
+        if card is None:
+            raise Refusal("not_found", f"Line {line}: the box has no such line.", "Ask for its lines.")
+        if not isinstance(card, SimulatedCard):
+            raise Refusal("not_simulated", f"Line {line} is a real one, on card {card.name}.", "Take a simulated line.")
+        return card
+
+    def _all_simulated(self) -> list[SimulatedCard]:
+        cards = [card for card in dict.fromkeys(self._box.cards.values()) if isinstance(card, SimulatedCard)]
+        if not cards:
+            raise Refusal("not_simulated", "The box has no simulated card.", "Configure one in linekeep.toml.")
+        return cards
+
+
+Do = Callable[[Commands, Any, Peer], Coroutine[Any, Any, Fields]]
+
+COMMANDS: dict[str, tuple[type[Request], Do]] = {
+    "hello": (Request, Commands.hello),
+    "status": (Request, Commands.status),
+    "lines": (Request, Commands.lines),
+    "key": (Key, Commands.key),
+    "trash": (Trash, Commands.trash),
+    "undelete": (Undelete, Commands.undelete),
+    "note": (WriteNote, Commands.note),
+    "tags": (SetTags, Commands.tags),
+    "operation": (EnterOperation, Commands.operation),
+    "alarm.list": (Request, Commands.alarm_list),
+    "alarm.ack": (AcknowledgeAlarm, Commands.alarm_ack),
+    "setup.check": (SetupCheck, Commands.setup_check),
+    "setup.finish": (SetupFinish, Commands.setup_finish),
+    "user.put": (PutUser, Commands.user_put),
+    "user.reset": (Act, Commands.user_reset),
+    "sim.call": (SimCall, Commands.sim_call),
+    "sim.replay": (SimReplay, Commands.sim_replay),
+    "sim.scenario": (SimScenario, Commands.sim_scenario),
+    "sim.cut": (SimCut, Commands.sim_cut),
+}
+
+
+def _request(do: str, fields: Fields, kind: type[R]) -> R:
+    try:
+        return msgspec.convert(fields, kind)
+    except msgspec.ValidationError as error:
+        raise Refusal("bad_request", f"{do}: {error}.", "See docs/control.md.") from error
+
+
+def _who(request: Act, peer: Peer) -> str:
+    """As the journal names the actor. Who is on the console is not for the request to say."""
+    name = request.actor.name if request.actor.kind == "user" else peer.name
+    return f"{request.actor.kind}:{name}"
+
+
+def _person(user: User, known: Person | None) -> Person:
+    """The account as it shall be: what is left out stays as it is."""
+    given = {name: value for name, value in msgspec.structs.asdict(user).items() if value is not None}
+    before = {} if known is None else msgspec.to_builtins(known)
+    try:
+        return msgspec.convert(before | given, Person)
+    except msgspec.ValidationError as error:
+        raise Refusal(
+            "bad_request", f"Account {user.name!r}: {error}.", "A new account needs password_hash and roles."
+        ) from error

@@ -1,0 +1,177 @@
+"""The daemon as a process: what it needs before it starts, how it runs, how it ends.
+
+Nothing is touched before the configuration is known to be good and the data folder to be ours. SIGTERM and SIGINT stop
+it cleanly: open recordings are sealed, the ledger is closed. If a thread of the path from the cards to the disk has
+died, the process ends with an error so that it is started again: what was being recorded is recovered then.
+"""
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import random
+import signal
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from firmware import spool
+from firmware.alarms import Alarms
+from firmware.box import VERSION, Box, Failed
+from firmware.cards.make import make_cards
+from firmware.clock import SystemClock
+from firmware.commands import Commands
+from firmware.config import CONFIG_NAME, Config, ConfigError, system_zone
+from firmware.config_file import default_text, load, save
+from firmware.control import ControlServer
+from recorder.errors import LockedError, RecorderError
+from recorder.ledger import Ledger
+
+log = logging.getLogger("firmware")
+
+EXIT_FAILED = 1
+EXIT_CONFIGURATION = 2
+EXIT_DATA_FOLDER = 3
+EXIT_LEDGER = 4
+
+
+class CannotStart(Exception):
+    def __init__(self, exit_code: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m firmware", description="The Linekeep daemon.")
+    parser.add_argument("--data", type=Path, default=Path("var"), help="the data folder (default: ./var)")
+    parser.add_argument("--config", type=Path, help=f"the configuration (default: {CONFIG_NAME} in the data folder)")
+    given = parser.parse_args(arguments)
+    _log_to_stderr()
+    os.umask(0o027)
+    try:
+        return _start(given.data.absolute(), given.config)
+    except CannotStart as error:
+        log.error("%s", error)
+        return error.exit_code
+
+
+def _start(data: Path, config_path: Path | None) -> int:
+    if config_path is not None or (data / CONFIG_NAME).exists():
+        config = _configuration(config_path or data / CONFIG_NAME)
+        _make_folder(data)
+    else:
+        _make_folder(data)
+        config = save(data / CONFIG_NAME, default_text(system_zone()))
+    clock, rng = SystemClock(), random.SystemRandom()
+    ledger = _ledger(data, config, clock, rng)
+    return asyncio.run(_run(data, config, clock, rng, ledger))
+
+
+def _configuration(path: Path) -> Config:
+    try:
+        return load(path)
+    except ConfigError as error:
+        raise CannotStart(EXIT_CONFIGURATION, f"The configuration is refused: {error} Nothing was changed.") from error
+
+
+def _make_folder(data: Path) -> None:
+    """The data folder is there and can be written."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=data):
+            pass
+    except OSError as error:
+        raise CannotStart(
+            EXIT_DATA_FOLDER,
+            f"The data folder {data} cannot be written ({error.strerror}). Name another with --data, or give it to the "
+            f"user with id {os.getuid()}.",
+        ) from error
+
+
+def _ledger(data: Path, config: Config, clock: SystemClock, rng: random.Random) -> Ledger:
+    try:
+        return Ledger.open(
+            data, clock, rng, trash_days=config.storage.trash_days, data_grace_days=config.storage.data_grace_days
+        )
+    except LockedError as error:
+        raise CannotStart(EXIT_DATA_FOLDER, f"The daemon cannot start: {error}") from error
+    except RecorderError as error:
+        raise CannotStart(EXIT_LEDGER, f"The daemon cannot start: {error}") from error
+
+
+async def _run(data: Path, config: Config, clock: SystemClock, rng: random.Random, ledger: Ledger) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    foreign = spool.take(ledger, data / "web" / "spool")
+    code = ledger.setup_code()
+    box = Box(data, config, clock, rng, ledger, make_cards(config, data))
+    commands = Commands(box)
+    server = ControlServer(data, commands.answer, {"watch": commands.watch, "listen": commands.listen})
+    box.start()
+    try:
+        _tell_findings(box.alarms, ledger, foreign)
+        await server.start()
+        if code is not None:
+            sys.stderr.write(f"setup code: {code}\n")
+        log.info("ready: version %s, pid %d, %d lines, data in %s", VERSION, os.getpid(), len(config.lines), data)
+        gc.collect()
+        gc.freeze()
+        return await _until(stop, box)
+    finally:
+        await server.close()
+        # Sealing takes its time; the loop goes on for what the threads have to tell.
+        await asyncio.to_thread(box.stop)
+        log.info("stopped")
+
+
+async def _until(stop: asyncio.Event, box: Box) -> int:
+    box.ready()
+    duties = asyncio.create_task(box.duties(), name="duties")
+    stopping = asyncio.create_task(stop.wait(), name="signal")
+    await asyncio.wait({duties, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    duties.cancel()
+    try:
+        await duties
+    except asyncio.CancelledError:
+        log.info("stopping: open recordings are sealed")
+        return 0
+    except Failed as error:
+        log.error("%s It is to be started again.", error)
+    return EXIT_FAILED
+
+
+def _tell_findings(alarms: Alarms, ledger: Ledger, foreign: list[tuple[Path, str]]) -> None:
+    """What the start found, as alarms and in the log."""
+    found = ledger.findings
+    if found.rebuilt:
+        log.warning("The catalogue was made anew from recordings and journal: %s", found.rebuilt)
+    if found.recovered:
+        alarms.raise_("recovered", "recordings", count=len(found.recovered))
+    if found.refused:
+        alarms.raise_("reconcile_refused", "catalogue", reason=found.refused)
+    for path, why in [*found.damaged, *foreign]:
+        name = str(path.relative_to(ledger.data)) if path.is_relative_to(ledger.data) else str(path)
+        alarms.raise_("foreign_file", name, reason=why)
+
+
+class _Lines(logging.Formatter):
+    """For the journal of systemd every line begins with its severity, as sd-daemon(3) says."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        severity = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}.get(record.levelno, 2)
+        return "\n".join(self._prefixed(severity, super().format(record)))
+
+    def _prefixed(self, severity: int, text: str) -> Iterator[str]:
+        for line in text.splitlines():
+            yield f"<{severity}>{line}"
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    form = "%(name)s: %(message)s"
+    handler.setFormatter(_Lines(form) if "JOURNAL_STREAM" in os.environ else logging.Formatter("%(levelname)s " + form))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
