@@ -111,13 +111,14 @@ def spectrum(x: NDArray[np.float32]) -> Spectrum:
     """`[channels, bins]`: mean power spectrum of `x[channels, n]` in bins of 31.25 Hz from 156 Hz, sum 1."""
     frames = np.lib.stride_tricks.sliding_window_view(x, _FRAME, axis=1)[:, :: _FRAME // 2]
     power = np.abs(np.fft.rfft(frames * np.hanning(_FRAME), axis=2)) ** 2
-    mean = power.mean(1)[:, _BINS] + 1e-12
-    shape: Spectrum = (mean / mean.sum(1, keepdims=True)).astype(np.float64)
+    shape = np.asarray(power.mean(1)[:, _BINS] + 1e-12, np.float64)
+    shape /= shape.sum(1, keepdims=True)
     return shape
 
 
 def _hz() -> Spectrum:
-    return np.arange(_FRAME // 2 + 1)[_BINS] * (RATE / _FRAME)
+    hz: Spectrum = np.arange(_FRAME // 2 + 1, dtype=np.float64)[_BINS] * (RATE / _FRAME)
+    return hz
 
 
 def _band(carrier_hz: float, baud: float, rolloff: float) -> Spectrum:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp.activity import VOICED_HZ, Activity, Speech
+from dsp.callerid import STANDARDS, DtmfCallerId, FskCallerId
 from dsp.carriers import Carriers
 from dsp.classify import Classifier
 from dsp.connect_tones import ConnectTones
@@ -66,6 +67,8 @@ class Detectors:
         self._v21 = V21Preamble(channels, bank, self._history) if on("v21") else None
         self._progress = Progress(channels, bank, ZONES[zone]) if on("progress") else None
         self._carriers = Carriers(channels, self._history) if on("carrier") else None
+        self._cid = FskCallerId(channels, bank, self._history) if on("cid") else None
+        self._dtmf_cid = DtmfCallerId()
         self._speech = Speech(channels) if on("speech") else None
         self._class = Classifier(channels) if on("class") else None
         self._no_tone = np.zeros(channels, np.float32)
@@ -87,12 +90,16 @@ class Detectors:
             if self._filled == STEP:
                 self._filled = 0
                 self._step(self._pending)
-        return self._out.take()
+        return self._wanted()
 
     def close(self) -> list[Event]:
         """The ends of what is still open. A rest shorter than 20 ms is counted but not searched."""
         self._out.end_all(self._hop * HOP + self._filled)
-        return self._out.take()
+        return self._wanted()
+
+    def _wanted(self) -> list[Event]:
+        """Digits are heard for caller ID too, but reported only where they were asked for."""
+        return [event for event in self._out.take() if event.kind in self.kinds]
 
     def restart(self, channels: NDArray[np.intp]) -> None:
         """A new call begins on these channels: its class starts afresh, and the one before gets no further report."""
@@ -115,6 +122,11 @@ class Detectors:
             self._connect.step(hop, out)
         if self._v21 is not None:
             self._v21.step(hop, out)
+        if self._cid is not None:
+            self._cid.step(hop, out)
+            for event in out.since(before):
+                if event.kind == "dtmf" and event.end_s is None:
+                    self._dtmf_cid.digit(event, out)
         self._judge(hop, before)
         self._hop += 2
 
@@ -170,6 +182,8 @@ def _frequencies(kinds: frozenset[str], zone: Zone) -> list[float]:
     wanted: list[float] = ConnectTones.frequencies_hz(kinds)
     if kinds & {"dtmf", "cid"}:
         wanted += LOW_HZ + HIGH_HZ
+    if "cid" in kinds:
+        wanted += [mark for _, mark, _ in STANDARDS]
     if "v21" in kinds:
         wanted += (MARK_HZ, SPACE_HZ)
     if "progress" in kinds:

@@ -4,9 +4,9 @@ ITU-T Q.23 (frequencies), Q.24 (receivers). In each window of two hops (20 ms, e
 either group must together carry most of the energy, within level and twist. Then, only on channels where that holds:
 the digit lasts as long as the sum of its hop amplitudes divided by the largest (which measures a 23 ms burst as 2.3
 hops wherever the hop boundaries fall), and both frequencies come from the turn of phase between hops. A digit is
-reported when 32 ms of it are sure, both tones are within 2.3 %, the twist is within -9.5..+6.5 dB and 88 % of the energy
-is theirs: that refuses speech, whose second tone is weak and never alone. It ends with the first window that has no
-more than a small part of its amplitude, so a break of 10 ms does not split it and a pause of 30 ms does.
+reported when 32 ms of it are sure, both tones are within 2.3 %, the twist is within -9.5..+6.5 dB and 88 % of the
+energy is theirs: that refuses speech, whose second tone is weak and never alone. It ends with the first window that
+has no more than a small part of its amplitude, so a break of 10 ms does not split it and a pause of 30 ms does.
 
 Where a steady dial tone is known to sound, its power is taken out of the energy first.
 
