@@ -286,10 +286,11 @@ def journal_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("[0-9]*.journal"))
 
 
-def read(folder: Path, after: int = 0) -> Iterator[Read]:
+def read(folder: Path, after: int = 0, *, strict: bool = False) -> Iterator[Read]:
     """The durable entries with a number above `after`, with their side records; checks the chain of what it reads.
 
-    Raises `JournalError` naming file and entry where the chain is broken."""
+    Raises `JournalError` naming file and entry where the chain is broken, and if `strict` also where a side record is
+    not what it was; else such a record counts as erased."""
     files = journal_files(folder)
     before, seq = FIRST_HASH, 0
     for number, path in enumerate(files):
@@ -302,7 +303,7 @@ def read(folder: Path, after: int = 0) -> Iterator[Read]:
         for line in scan.lines():
             if scan.seq > after:
                 entry = _decode(line)
-                yield entry, _matching(entry, sides.get(entry.seq)), scan.hash
+                yield entry, _matching(entry, sides, strict), scan.hash
         if following is not None and scan.whole < scan.size:
             raise JournalError(
                 f"{path}: entry {scan.seq + 1} is damaged, and there are later files. Fetch it from the backup."
@@ -310,28 +311,36 @@ def read(folder: Path, after: int = 0) -> Iterator[Read]:
         before, seq = scan.hash, scan.seq
 
 
-def _sides(path: Path) -> dict[int, tuple[bytes, bytes]]:
-    """Salt and record of each side record that can be read; an erased one is blank."""
+_SideRecords = dict[int, tuple[bytes, bytes]]
+
+
+def _sides(path: Path) -> _SideRecords:
+    """Salt and record of each side record; both empty where it was erased."""
     found = {}
     for line in path.read_bytes().splitlines() if path.exists() else ():
         number, _, rest = line.partition(b" ")
-        salt, _, record = rest.partition(b" ")
-        if number.isdigit() and len(salt) == 32:
+        salt, _, record = rest.strip(b" ").partition(b" ")
+        if number.isdigit():
             found[int(number)] = (salt, record)
     return found
 
 
-def _matching(entry: Entry, side: tuple[bytes, bytes] | None) -> Side | None:
-    if entry.side is None or side is None:
+def _matching(entry: Entry, sides: _SideRecords, strict: bool) -> Side | None:
+    if entry.side is None:
         return None
-    salt, record = side
+    salt, record = sides.get(entry.seq, (b"missing", b""))
+    if not salt and not record:
+        return None
     try:
-        if committed(bytes.fromhex(salt.decode()), record) != entry.side:
+        raw = bytes.fromhex(salt.decode())
+        if committed(raw, record) != entry.side or raw.hex().encode() != salt:
             raise ValueError("it does not match its entry")
         return msgspec.json.decode(record, type=dict[str, Any])
     except (ValueError, msgspec.DecodeError) as error:
+        if not strict:
+            return None
         raise JournalError(
-            f"Journal entry {entry.seq} ({entry.act}): its side record was changed or damaged ({error}). "
+            f"Journal entry {entry.seq} ({entry.act}): its side record was changed or lost ({error}). "
             "Fetch the side file from the backup."
         ) from error
 
@@ -367,7 +376,7 @@ def verify_chain(folder: Path) -> Iterator[tuple[int, Verdict | None]]:
     """Checks every entry and side record; yields (entries so far, None) now and then, at last the verdict."""
     entries = erased = 0
     try:
-        for entry, side, _ in read(folder):
+        for entry, side, _ in read(folder, strict=True):
             entries += 1
             erased += entry.side is not None and side is None
             if entries % 5000 == 0:
