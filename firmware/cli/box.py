@@ -43,6 +43,12 @@ def actor() -> dict[str, str]:
     return {"kind": "console", "name": name}
 
 
+def require_line(client: "Client", line: int) -> None:
+    """Fails before anything is entered in the journal for a line that is not there."""
+    if line not in (known["line"] for known in client.call("lines")["lines"]):
+        raise Failure(Exit.NOT_FOUND, f"There is no line {line}.", "`linekeep lines` shows them.")
+
+
 @contextlib.contextmanager
 def recorder_failures() -> Iterator[None]:
     """What the recorder's rooms raise, as failures. Their messages end with the remedy."""

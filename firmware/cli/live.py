@@ -3,10 +3,11 @@
 import argparse
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 from firmware.cli import sound
-from firmware.cli.box import Box, actor
+from firmware.cli.box import Box, actor, require_line
 from firmware.cli.errors import Exit, Failure
 from firmware.cli.output import Cell, Column, Output, console, rich_table
 from firmware.cli.times import clock_text, offset_text
@@ -100,8 +101,7 @@ def _line_row(line: dict[str, Any]) -> tuple[Cell, ...]:
 
 def _watch(box: Box, out: Output) -> int:
     """On a terminal one table that changes in place; else a line for every change."""
-    with box.client() as client:
-        reports = client.stream("watch", what=["lines"], interval_ms=500)
+    with box.client() as client, closing(client.stream("watch", what=["lines"], interval_ms=500)) as reports:
         if out.terminal and not out.json:
             return _watch_table(reports)
         if not out.json:
@@ -145,10 +145,11 @@ def listen(box: Box, out: Output, arguments: argparse.Namespace) -> int:
     sound.check(arguments.to)
     limit = None if arguments.seconds is None else round(arguments.seconds * sound.RATE)
     with box.client() as client:
-        client.call(
-            "operation", act="listen", handle=None, detail={"line": arguments.line, "live": True}, actor=actor()
-        )
-        taken, lost = _take(client.stream("listen", line=arguments.line), arguments.to, limit)
+        require_line(client, arguments.line)
+        detail = {"line": arguments.line, "live": True}
+        client.call("operation", act="listen", handle=None, detail=detail, actor=actor())
+        with closing(client.stream("listen", line=arguments.line)) as reports:
+            taken, lost = _take(reports, arguments.to, limit)
     if out.json and arguments.to != "-":
         seconds = taken / sound.RATE
         out.document({"line": arguments.line, "seconds": seconds, "lost_samples": lost, "to": arguments.to})

@@ -170,7 +170,7 @@ def _simulation(add: Add, group: Group) -> None:
     party.add_argument("--callee", metavar="NUMBER", help="the call goes out to this number")
     call.add_argument("--audio", metavar="FILE", required=True, help="any sound file")
     call.add_argument("--answer-after", metavar="TIME", type=duration, help="let it ring this long")
-    call.add_argument("--exact", action="store_true", help="the file's companded bytes as they are (G.711 WAV)")
+    call.add_argument("--exact", action="store_true", help="add nothing to the audio: no noise, no hum")
     call.add_argument("--wait", action="store_true", help="stay until the call is recorded and say its handle")
     replay = add("replay", "sim:replay", "play a folder of recordings as traffic", to=sim)
     replay.add_argument("folder", metavar="DIR")

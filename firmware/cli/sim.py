@@ -2,16 +2,14 @@
 
 import argparse
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from firmware.cli.box import Box
+from firmware.cli.box import Box, recorder_failures, require_line
 from firmware.cli.errors import Exit, Failure
 from firmware.cli.output import Cell, Output
 from firmware.cli.times import clock_text
-
-if TYPE_CHECKING:
-    from firmware.wire import Client
 
 RATE = 8000
 
@@ -26,9 +24,15 @@ def call(box: Box, out: Output, arguments: argparse.Namespace) -> int:
     fields = {name: value for name, value in wishes.items() if value is not None}
     audio = str(_existing(arguments.audio))
     with box.client() as client:
-        reports = _watching(client, arguments.line) if arguments.wait else iter(())
-        plan = client.call("sim.call", line=arguments.line, audio=audio, **fields)["plan"]
-        recording = _sealed(reports, arguments.line, arguments.caller or arguments.callee) if arguments.wait else None
+        if not arguments.wait:
+            plan, recording = client.call("sim.call", line=arguments.line, audio=audio, **fields)["plan"], None
+        else:
+            require_line(client, arguments.line)
+            with closing(client.stream("watch", what=["lines", "recordings"], interval_ms=5000)) as reports:
+                # The first report of lines comes at once: the watch is open, nothing that the call leads to is missed.
+                next(reports)
+                plan = client.call("sim.call", line=arguments.line, audio=audio, **fields)["plan"]
+                recording = _sealed(box, reports, plan)
     if out.json:
         out.document({"plan": plan, "recording": recording})
     elif recording:
@@ -40,29 +44,26 @@ def call(box: Box, out: Output, arguments: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _watching(client: "Client", line: int) -> Iterator[dict[str, Any]]:
-    """Reports of recordings. The first report of lines comes at once: with it the watch is known to be open, so that
-    nothing that the call leads to can be missed."""
-    if line not in (known["line"] for known in client.call("lines")["lines"]):
-        raise Failure(Exit.NOT_FOUND, f"There is no line {line}.", "`linekeep lines` shows them.")
-    reports = client.stream("watch", what=["lines", "recordings"], interval_ms=5000)
-    next(reports)
-    return reports
-
-
 def _plan_rows(plan: dict[str, Any]) -> Iterator[tuple[str, Cell]]:
     for name, value in plan.items():
         place = name.endswith("_sample") and isinstance(value, int)
         yield name.removesuffix("_sample") if place else name, f"{value / RATE:.3f} s" if place else str(value)
 
 
-def _sealed(reports: Iterator[dict[str, Any]], line: int, number: str) -> dict[str, Any]:
+def _sealed(box: Box, reports: Iterator[dict[str, Any]], plan: dict[str, Any]) -> dict[str, Any]:
+    """The recording of this line whose audio begins within the planned call, as soon as it is sealed."""
+    from recorder import wav
+
     for report in reports:
         if report["event"] == "end":
             break
-        if report["event"] == "recording" and report["change"] in ("sealed", "trashed"):
-            recording: dict[str, Any] = report["recording"]
-            if recording["line"] == line and recording["number"] == number:
+        if report["event"] != "recording" or report["change"] not in ("sealed", "trashed"):
+            continue
+        recording: dict[str, Any] = report["recording"]
+        if recording["line"] == plan["line"]:
+            with recorder_failures():
+                first_sample = wav.load(box.data / recording["path"]).start.first_sample
+            if plan["first_sample"] <= first_sample < plan["end_sample"]:
                 return recording
     raise Failure(Exit.NO, "The daemon ended the stream before the call was recorded.", "Look with `linekeep search`.")
 
