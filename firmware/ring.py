@@ -63,6 +63,8 @@ class Ring:
 
     def read(self, channel: int, first_sample: int, samples: int) -> tuple[int, bytes]:
         """`samples` published samples of a channel: how many of the first were lost, and the bytes of the rest."""
+        over = max(0, samples - self.samples)  # More than the ring holds: the first of them are lost in any case.
+        first_sample, samples = first_sample + over, samples - over
         at = first_sample % self.samples
         until_end = min(samples, self.samples - at)
         row = self._law[channel]
@@ -71,4 +73,4 @@ class Ring:
             data += row[: samples - until_end].tobytes()
         # Asked after the copy: a sample given up while it was being copied counts as lost.
         lost = min(samples, max(0, self.oldest - first_sample))
-        return lost, data[lost:]
+        return over + lost, data[lost:]

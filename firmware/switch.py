@@ -1,0 +1,439 @@
+"""The lines of one card: what was heard moves the line machines, the calls decide, the writer is told.
+
+Runs in the card's pump, once a block, and touches only the lines on which something happened. `lines` says what a
+line is doing, `calls` what is to be recorded; this module carries values between them, names recordings, turns
+positions of the domain into those of a recording and into UTC, and keeps for every line a small immutable `View` that
+other threads may look at.
+"""
+
+import random
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from dsp.events import Event
+from firmware import calls as decided
+from firmware.alarms import AlarmSink
+from firmware.analysis import NEVER, Analysis, Heard, Hook, What
+from firmware.calls import Calls
+from firmware.cards import Card, LineEvent, LineEventKind
+from firmware.clock import NS, RATE, Moment
+from firmware.config import LineConfig
+from firmware.lines import OFF_HOOK, Input, Output, State, step
+from firmware.orders import Close, Feed, Gone, GoOn, Hold, Missing, Open, Say, add_missing
+from firmware.writer import LedgerQueue
+from recorder.model import Anchor, CallClass, Mark, RecordingEnd, RecordingStart, StopReason, Trigger
+
+SAMPLE_NS = NS // RATE
+RING_PAUSE_SAMPLES = 6 * RATE
+"""No ring for this long: the caller gave up. The longest pause between two rings is 4 s (China, Europe, US)."""
+OWN_MARKS = 1 << 32
+"""Marks that no detector made are numbered from here."""
+PROGRESS = {
+    "dial": Input.DIAL, "ringback": Input.RINGBACK, "busy": Input.BUSY, "congestion": Input.CONGESTION,
+}  # fmt: skip
+CLASSES = {"voice": Input.VOICE, "fax": Input.FAX, "modem": Input.MODEM, "music": Input.MUSIC}
+INPUTS = {
+    What.OFF_HOOK: Input.OFF_HOOK, What.RELEASED: Input.ON_HOOK, What.CUT: Input.CUT, What.BATTERY: Input.BATTERY,
+    What.PULSE: Input.DIGIT,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A recording that runs."""
+
+    start: RecordingStart
+
+    @property
+    def first_sample(self) -> int:
+        return self.start.first_sample
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What others may see of a line at any time."""
+
+    state: State = State.IDLE
+    since_utc_ns: int = 0
+    direction: str = "unknown"
+    number: str | None = None
+    name: str | None = None
+    call_class: str | None = None
+    call_start_utc_ns: int | None = None
+    live: Live | None = None
+    writing: bool = False
+    """False while the recording is held as a data call."""
+
+
+@dataclass(slots=True)
+class Line:
+    channel: int
+    config: LineConfig
+    calls: Calls
+    state: State = State.IDLE
+    since_utc_ns: int = 0
+    live: Live | None = None
+    last_handle: str | None = None
+    ring_deadline: int = NEVER
+    ring_mark: tuple[int, int] | None = None
+    gaps: deque[Missing] = field(default_factory=deque)
+    """The latest ones, for a recording that begins before now."""
+    view: View = View()
+
+
+class Switch:
+    """All lines of `card`. `zone`: name and rules of the box's time zone."""
+
+    def __init__(
+        self, card: Card, lines: Sequence[LineConfig], ledger: LedgerQueue, publish: Callable[[dict[str, Any]], None],
+        alarm: AlarmSink, run: str, rng: random.Random, zone: tuple[str, tzinfo],
+    ) -> None:  # fmt: skip
+        self._card, self._ledger, self._publish, self._alarm = card, ledger, publish, alarm
+        self._run, self._rng, self._zone = run, rng, zone
+        self.lines = [Line(channel, line, Calls(line.recording)) for channel, line in enumerate(lines)]
+        self._due = np.full(len(lines), NEVER, np.int64)
+        self._last_event = 0
+        self._restart: list[int] = []
+        self._next_mark = OWN_MARKS
+        self.faults: Counter[str] = Counter()
+        self.now = 0
+        """End of the block that is being looked at."""
+        self._moment = Moment(0, 0, "", False)
+
+    def connect(self, feed: Feed, analysis: Analysis) -> None:
+        self._feed, self._analysis = feed, analysis
+
+    # The pump's side.
+
+    def at(self, now: int, moment: Moment) -> None:
+        """The next block ends before sample `now`, at this moment."""
+        self.now, self._moment = now, moment
+
+    def start(self) -> None:
+        """The first block is there: disabled lines are told so, lines that always record begin."""
+        for line in self.lines:
+            line.calls = Calls(line.config.recording, self.now)
+            if line.config.enabled:
+                self._decide(line, line.calls.found(self.now))
+            else:
+                self._move(line, Input.DISABLE, self.now)
+            self._settle(line)
+
+    def hear(self, events: Sequence[LineEvent], heard: Sequence[Heard]) -> None:
+        """Everything that changed in this block, and whatever was waited for until now."""
+        for event in events:
+            self._event(self.lines[event.channel], event)
+        for what in heard:
+            self._heard(self.lines[what.channel], what)
+        for channel in np.flatnonzero(self._due <= self.now).tolist():
+            self._time(self.lines[channel])
+        if self._restart:
+            self._analysis.restart(self._restart)
+            self._restart = []
+
+    def missing(self, channel: int, first_sample: int, end_sample: int, reason: str) -> None:
+        """Samples of a channel did not come."""
+        line = self.lines[channel]
+        gap = Missing(first_sample, end_sample, reason)
+        oldest = self.now - self._feed.ring.samples
+        while line.gaps and line.gaps[0].end_sample < oldest:
+            line.gaps.popleft()
+        add_missing(line.gaps, gap)
+        if line.live is not None:
+            self._feed.orders.append(Gone(line.live.start.handle, gap))
+
+    def usable(self, channel: int, up: bool, why: str) -> None:
+        """The channel went down, or came back."""
+        line = self.lines[channel]
+        if not up:
+            self._analysis.loop.forget(channel)
+        self._input(line, Input.CARD_UP if up else Input.CARD_DOWN, self.now, value=why)
+
+    def key(self, channel: int, on: bool, actor: str) -> str | None:
+        """The handle of the recording that was started, runs already, or was stopped; None if there is none."""
+        line = self.lines[channel]
+        before = line.live
+        self._decide(line, line.calls.key(on, actor, self.now))
+        self._settle(line)
+        live = line.live if on else before
+        return None if live is None else live.start.handle
+
+    def anchor(self) -> None:
+        """Once a minute: ties this sample to the clocks in every recording."""
+        for line in self.lines:
+            if line.live is not None:
+                self._feed.orders.append(Say(line.live.start.handle, self._anchor(self.now - line.live.first_sample)))
+
+    def clock_step(self, step_s: float) -> None:
+        """The wall clock was set while recordings ran."""
+        for line in self.lines:
+            self._mark(line, "clock_step", self.now, self.now, f"{step_s:+.3f}")
+        self.anchor()
+
+    def stop(self) -> None:
+        for line in self.lines:
+            self._decide(line, line.calls.stop(self.now))
+            self._settle(line)
+
+    # For other threads.
+
+    def describe(self, handle: str, reason: StopReason, detail: dict[str, Any]) -> RecordingEnd:
+        """What is known of a running recording now, as its end."""
+        line = next((line for line in self.lines if line.live is not None and line.live.start.handle == handle), None)
+        facts = decided.Facts() if line is None else line.calls.facts
+        return _end(reason, detail, facts, 0 if line is None or line.live is None else line.live.first_sample)
+
+    # What is heard.
+
+    def _event(self, line: Line, event: LineEvent) -> None:
+        kind = event.kind
+        if kind is LineEventKind.RING_ON:
+            line.ring_deadline = event.sample + RING_PAUSE_SAMPLES
+            line.ring_mark = (event.sample, self._mark(line, "ring", event.sample, None))
+            self._input(line, Input.RING, event.sample)
+        elif kind is LineEventKind.RING_OFF:
+            line.ring_deadline = event.sample + RING_PAUSE_SAMPLES
+            if line.ring_mark is not None:
+                self._mark(line, "ring", line.ring_mark[0], event.sample, mark_id=line.ring_mark[1])
+            self._input(line, Input.RING_END, event.sample)
+        elif kind is LineEventKind.POLARITY:
+            self._mark(line, "polarity", event.sample, event.sample, "reversed" if event.value else "normal")
+            self._input(line, Input.POLARITY, event.sample)
+        elif kind in (LineEventKind.OFF_HOOK, LineEventKind.ON_HOOK):
+            hook = Hook.OFF if kind is LineEventKind.OFF_HOOK else Hook.ON
+            for heard in self._analysis.loop.report(line.channel, hook, event.sample):
+                self._heard(line, heard)
+        elif kind in (LineEventKind.ALARM, LineEventKind.CLEAR):
+            self.usable(line.channel, kind is LineEventKind.CLEAR, "alarm")
+
+    def _heard(self, line: Line, heard: Heard) -> None:
+        calls = line.calls
+        if line.state is State.DISABLED:
+            return
+        if heard.event is not None:
+            self._detected(line, heard.event, heard.sample)
+        elif heard.what is What.BREAK:
+            self._decide(line, calls.broke(heard.sample))
+        elif heard.what is What.MADE:
+            self._decide(line, calls.made())
+        elif heard.what is What.SOUND:
+            self._decide(line, calls.sound(heard.sample, heard.level_dbm0))
+            if self._analysis.loop.hook[line.channel] is Hook.UNKNOWN:  # Sound is all there is to tell a call by.
+                self._input(line, Input.OFF_HOOK, heard.sample)
+        elif heard.what is What.SILENCE:
+            self._decide(line, calls.silence(self.now))
+            if self._analysis.loop.hook[line.channel] is Hook.UNKNOWN and line.state in OFF_HOOK:
+                self._input(line, Input.ON_HOOK, self.now)
+        else:
+            if heard.what in (What.PULSE, What.FLASH):
+                self._mark(line, heard.what, heard.sample, heard.end, heard.value)
+            if heard.what is not What.FLASH:
+                self._input(line, INPUTS[heard.what], heard.sample, heard.volts, heard.value)
+        self._settle(line)
+
+    def _detected(self, line: Line, event: Event, fed_from: int) -> None:
+        """A report of a detector: a mark, and where it is the first of its id, or a class, an input."""
+        start = fed_from + event.start_sample
+        end = None if event.end_sample is None else fed_from + event.end_sample
+        self._mark(line, event.kind, start, end, event.value, event.confidence, event.evidence, event.id)
+        first = event.id > self._last_event  # Detectors number events in the order in which they first report them.
+        self._last_event = max(self._last_event, event.id)
+        if event.kind == "class":
+            evidence = dict(event.evidence)
+            self._decide(line, line.calls.classed(CallClass(event.value), event.confidence, evidence, self.now))
+            if event.value in CLASSES:
+                self._input(line, CLASSES[event.value], start)
+        elif event.kind == "cid":
+            name = event.evidence.get("name")
+            self._decide(line, line.calls.caller_id(start, event.value or None, str(name) if name else None))
+        elif first and event.kind == "dtmf":
+            self._input(line, Input.DIGIT, start, value=event.value)
+        elif first and event.kind == "speech":
+            self._input(line, Input.SPEECH, start)
+        elif first and event.kind == "progress" and event.value in PROGRESS:
+            self._input(line, PROGRESS[event.value], start)
+
+    def _time(self, line: Line) -> None:
+        if line.ring_deadline <= self.now:
+            line.ring_deadline = NEVER
+            if line.state is State.RINGING:
+                self._input(line, Input.RING_STOPPED, self.now)
+        self._decide(line, line.calls.due(self.now))
+        self._settle(line)
+
+    # What follows from it.
+
+    def _input(self, line: Line, what: Input, sample: int, volts: float | None = None, value: str = "") -> None:
+        if line.state is State.DISABLED:
+            return
+        output = self._move(line, what, sample)
+        calls, now = line.calls, self.now
+        if what is Input.OFF_HOOK and output in (Output.SEIZED, Output.ANSWERED):
+            line.ring_deadline = NEVER
+            self._restart.append(line.channel)
+            self._decide(line, calls.seized(sample, volts))
+        elif output is Output.RUNG:
+            self._decide(line, calls.rung(sample))
+        elif output is Output.MISSED:
+            self._decide(line, calls.missed())
+        elif output is Output.DIALLED:
+            self._decide(line, calls.digit(value, now))
+        elif output is Output.HEARD_BACK:
+            self._decide(line, calls.dialling_over(now))
+        elif output is Output.ANSWERED:
+            self._decide(line, calls.answered(sample, now))
+        elif output is Output.RELEASED:
+            self._decide(line, calls.released(sample, volts))
+        elif output is Output.CUT:
+            self._decide(line, calls.cut(sample, volts, now))
+        elif output is Output.LOST:
+            self._decide(line, calls.lost(now, value))
+        elif output is Output.FOUND:
+            self._decide(line, calls.found(now))
+        elif output is Output.FAULT:
+            self._after_fault(line, volts)
+        self._settle(line)
+
+    def _move(self, line: Line, what: Input, sample: int) -> Output:
+        before = line.state
+        moved = step(before, what, self._analysis.loop.hook[line.channel].name.lower())
+        line.state = moved.state
+        if moved.fault is not None:
+            self.faults[moved.fault] += 1
+            self._mark(line, "fault", sample, sample, moved.fault)
+            self._alarm.raise_("line_fault", f"line {line.config.number}", fault=moved.fault)
+        if moved.state is not before:
+            line.since_utc_ns = self.utc_ns(sample)
+            self._mark(line, "state", sample, sample, moved.state)
+            if State.CUT in (before, moved.state):
+                act = self._alarm.raise_ if moved.state is State.CUT else self._alarm.clear
+                act("line_cut", f"line {line.config.number}")
+        return moved.output
+
+    def _after_fault(self, line: Line, volts: float | None) -> None:
+        """The line stands where its hook says; what the calls believe is brought into line with it."""
+        if line.state in OFF_HOOK and not line.calls.in_call:
+            self._decide(line, line.calls.seized(self.now, volts))
+        elif line.state not in OFF_HOOK and line.calls.in_call:
+            self._decide(line, line.calls.released(self.now, volts))
+
+    def _decide(self, line: Line, decisions: Sequence[decided.Decision]) -> None:
+        for decision in decisions:
+            if isinstance(decision, decided.Begin):
+                self._begin(line, decision)
+            elif isinstance(decision, decided.Unrecorded):
+                number, since = line.config.number, self.utc_ns(decision.from_sample)
+                until, reason = self.utc_ns(decision.to_sample), decision.reason
+                self._ledger.submit(
+                    lambda ledger, a=number, b=since, c=until, d=reason: ledger.unrecorded(a, b, c, d)  # type: ignore[misc]
+                )
+            elif line.live is not None:
+                handle = line.live.start.handle
+                if isinstance(decision, decided.Hold):
+                    self._feed.orders.append(Hold(handle, decision.sample))
+                elif isinstance(decision, decided.GoOn):
+                    self._feed.orders.append(GoOn(handle, decision.sample))
+                else:
+                    self._finish(line, line.live, decision)
+
+    def _begin(self, line: Line, begin: decided.Begin) -> None:
+        first, card = begin.sample, self._card
+        utc_ns = self.utc_ns(first)
+        offset = datetime.fromtimestamp(utc_ns // NS, UTC).astimezone(self._zone[1]).utcoffset()
+        assert offset is not None
+        start = RecordingStart(
+            handle=f"{self._rng.getrandbits(128):032x}",
+            line=line.config.number, line_name=line.config.name, card=card.name, simulated=card.simulated,
+            channel=line.channel, law=card.law, trigger=begin.trigger, trigger_detail=begin.detail,
+            first_sample=first, pre_roll_samples=begin.pre_roll_samples, utc_ns=utc_ns,
+            utc_offset_s=round(offset.total_seconds()), zone=self._zone[0], run=self._run,
+            anchor=self._anchor(self.now - first), continues=line.last_handle if begin.continues else None,
+        )  # fmt: skip
+        line.live, line.last_handle = Live(start), start.handle
+        missing = tuple(gap for gap in line.gaps if gap.end_sample > first)
+        self._feed.orders.append(Open(start.handle, start, missing))
+        facts = line.calls.facts
+        if facts.caller is not None:  # Heard before the recording began; so it survives a power cut.
+            self._mark(line, "cid", first, first, facts.caller, evidence={"name": facts.name} if facts.name else {})
+        if begin.trigger in (Trigger.VOX, Trigger.KEY) and line.state not in OFF_HOOK:
+            self._restart.append(line.channel)
+
+    def _finish(self, line: Line, live: Live, end: decided.End) -> None:
+        line.live = None
+        said = msgspec.structs.replace(
+            _end(end.reason, end.detail, end.facts, live.first_sample),
+            anchor=self._anchor_at(end.sample, live.first_sample), discard=end.discard,
+        )  # fmt: skip
+        self._feed.orders.append(Close(live.start.handle, end.sample, said))
+
+    def _mark(
+        self, line: Line, kind: str, start: int, end: int | None, value: str = "", confidence: float = 1.0,
+        evidence: Any = None, mark_id: int | None = None,
+    ) -> int:  # fmt: skip
+        """Marks the running recording, if there is one and it is not all before it; returns the mark's id."""
+        if mark_id is None:
+            mark_id, self._next_mark = self._next_mark, self._next_mark + 1
+        if line.live is None or (end is not None and end < line.live.first_sample):
+            return mark_id
+        first, handle = line.live.first_sample, line.live.start.handle
+        mark = Mark(
+            id=mark_id, kind=str(kind), start_sample=max(0, start - first),
+            end_sample=None if end is None else end - first, value=str(value), confidence=float(confidence),
+            evidence=dict(evidence or {}),
+        )  # fmt: skip
+        self._feed.orders.append(Say(handle, mark))
+        self._publish(
+            {"event": "mark", "handle": handle, "line": line.config.number, "mark": msgspec.to_builtins(mark)}
+        )
+        return mark_id
+
+    def _settle(self, line: Line) -> None:
+        """After a line was touched: when it must be looked at again, and what others see of it."""
+        self._due[line.channel] = min(line.ring_deadline, line.calls.deadline)
+        facts, in_call = line.calls.facts, line.state in OFF_HOOK or line.state is State.RINGING
+        since = facts.start_sample
+        line.view = View(
+            line.state, line.since_utc_ns,
+            facts.direction.value if in_call else "unknown",
+            facts.number if in_call else None,
+            facts.name if in_call else None,
+            facts.call_class.value if in_call and facts.call_class is not CallClass.NONE else None,
+            self.utc_ns(since) if in_call and since is not None else None,
+            line.live, line.calls.recording_trigger is not None,
+        )  # fmt: skip
+
+    # Time.
+
+    def utc_ns(self, sample: int) -> int:
+        return self._moment.utc_ns - (self.now - sample) * SAMPLE_NS
+
+    def _anchor(self, position: int) -> Anchor:
+        """This moment, at `position` of a recording."""
+        m = self._moment
+        return Anchor(
+            sample=position, utc_ns=m.utc_ns, boottime_ns=m.boottime_ns, boot_id=m.boot_id, synchronised=m.synchronised
+        )
+
+    def _anchor_at(self, sample: int, first_sample: int) -> Anchor:
+        behind_ns = (self.now - sample) * SAMPLE_NS
+        m = self._moment
+        return Anchor(
+            sample=sample - first_sample, utc_ns=m.utc_ns - behind_ns, boottime_ns=m.boottime_ns - behind_ns,
+            boot_id=m.boot_id, synchronised=m.synchronised,
+        )  # fmt: skip
+
+
+def _end(reason: StopReason, detail: dict[str, Any], facts: decided.Facts, first_sample: int) -> RecordingEnd:
+    answered = facts.answered_sample
+    return RecordingEnd(
+        stop_reason=reason, stop_detail=detail, direction=facts.direction, caller=facts.caller,
+        dialled=facts.dialled or None, name=facts.name, call_class=facts.call_class,
+        class_confidence=float(facts.class_confidence), class_evidence=facts.class_evidence,
+        ring_samples=facts.ring_samples, answered_sample=None if answered is None else max(0, answered - first_sample),
+    )  # fmt: skip
