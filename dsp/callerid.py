@@ -2,13 +2,13 @@
 
 Bell 202 (1200 Hz mark, 2200 Hz space; Telcordia GR-30, China YDN 069-1997) and V.23 (1300/2100 Hz; ETSI EN 300 659)
 at 1200 bit/s: channel seizure, 80 or 180 bits of mark, then asynchronous bytes: type, length, body, checksum. A steady
-mark of 60 ms arms a channel; when the signal ends (or after 2 s) what was heard is demodulated once, bytes
+mark of 40 ms arms a channel; when the signal ends (or after 2 s) what was heard is demodulated once, bytes
 resynchronised on each start bit. The checksum decides: without it there is no event. SDMF (type 0x04) and MDMF (0x80)
 are read; names are ASCII or GBK.
 
 DTMF caller ID: A, B, C or D, the number, and C, D, A or # at its end, with no pause of half a second inside.
 
-Limits: a message longer than 2.3 s is not kept; call-waiting messages (80 bits of mark) need their 60 ms undisturbed.
+Limits: a message longer than 2.3 s is not kept; call-waiting messages (80 bits of mark) need 40 ms of it undisturbed.
 """
 
 from dataclasses import dataclass
@@ -32,10 +32,13 @@ _TRIES: Final = tuple((window, late) for late in (0.0, 0.6, -0.6) for window in 
 and which fits best depends on the phases. The checksum says which was right."""
 _SHARE = 0.6
 _LEVEL = 10 ** (-45 / 10)
-_ARM_STEPS = 3
+_ARM_STEPS = 2
 _GONE_STEPS = 3
-_LONGEST_STEPS = 105
+_READS: Final = 2
+"""Channels demodulated in one step, so that a storm of tones does not hold up the tick; the others wait."""
+_LONGEST_STEPS = 100
 _BEFORE_STEPS = 8
+_WAIT_STEPS = 10
 _SDMF, _MDMF = 0x04, 0x80
 _NUMBER = frozenset("0123456789*#+ABCD-")
 
@@ -80,7 +83,9 @@ class FskCallerId:
         low = energy[armed] < 0.1 * self._level[armed]
         self._gone[armed] = np.where(low, self._gone[armed] + 1, 0)
         over = (self._gone[armed] >= _GONE_STEPS) | (self._armed[armed] > _LONGEST_STEPS)
-        for channel in armed[over].tolist():
+        # What has waited too long has left the history.
+        self._armed[armed[self._armed[armed] > _LONGEST_STEPS + _WAIT_STEPS]] = 0
+        for channel in armed[over][:_READS].tolist():
             self._read(hop, channel, out)
             self._armed[channel] = 0
 
@@ -90,8 +95,7 @@ class FskCallerId:
         end = (hop + 2) * HOP
         first = int(self._standard[channel])
         for name, mark, space in (STANDARDS[first], STANDARDS[1 - first]):
-            tries = (read_message(soft(x, mark, space, window)[0], late) for window, late in _TRIES)
-            message = next((message for message in tries if message is not None), None)
+            message = _try_all(x, mark, space)
             if message is not None:
                 evidence = {"standard": name, **message.fields}
                 out.begin(channel, "cid", end - x.shape[1], message.number, 0.99, evidence)
@@ -125,20 +129,36 @@ class DtmfCallerId:
                 out.end(event.channel, "cid", event.start_sample + 400)
 
 
+def _try_all(x: NDArray[np.float32], mark_hz: float, space_hz: float) -> Message | None:
+    """The message in `x[1, samples]`. Only where the first try finds bytes at all are the others worth their time."""
+    for window, late in _TRIES:
+        signal = soft(x, mark_hz, space_hz, window)[0]
+        message = read_message(signal, late)
+        if message is not None:
+            return message
+        if (window, late) == _TRIES[0] and not any(len(_bytes(signal, s, late)) > 3 for s in _starts(signal)):
+            return None
+    return None
+
+
 def read_message(signal: NDArray[np.float32], late_samples: float = 0.0) -> Message | None:
     """The first message with a right checksum in a demodulated signal (1 mark, -1 space; 8000 a second)."""
-    mark = signal > 0
-    # A start bit after at least 20 bits of mark may begin a message.
-    starts = np.flatnonzero(mark[:-1] & ~mark[1:])
-    marked = np.concatenate([[0], np.cumsum(mark)])
-    need = round(20 * _BIT)
-    for start in starts[starts >= need].tolist():
-        if marked[start + 1] - marked[start + 1 - need] < 0.95 * need:
-            continue
+    for start in _starts(signal):
         message = _parse(_bytes(signal, start, late_samples))
         if message is not None:
             return message
     return None
+
+
+def _starts(signal: NDArray[np.float32]) -> list[int]:
+    """Where a start bit follows at least 20 bits of mark."""
+    mark = signal > 0
+    falls = np.flatnonzero(mark[:-1] & ~mark[1:])
+    marked = np.concatenate([[0], np.cumsum(mark)])
+    need = round(20 * _BIT)
+    falls = falls[falls >= need]
+    starts: list[int] = falls[marked[falls + 1] - marked[falls + 1 - need] >= 0.95 * need].tolist()
+    return starts
 
 
 def _bytes(signal: NDArray[np.float32], start: int, late_samples: float) -> bytes:
