@@ -129,7 +129,12 @@ class _Search:
         streams: list[_Stream] = [self._union("word", [word]) for word in self._keys]
         if self._number is not None:
             numbers = distinct_numbers(txn, tables, query.number)
-            streams += [] if numbers is None else [self._union("number", numbers)]
+            first = tb.number_key(query.number.removeprefix("=").split("*")[0])
+            short = next((first[:length] for length in tb.SHORT if len(first) >= length), None)
+            if numbers is not None:
+                streams.append(self._union("number", numbers))
+            elif short is not None:
+                streams.append(self._union("prefix", [short]))
         if query.lines:
             streams.append(self._union("line", [tb.line_key(line) for line in query.lines if 0 <= line < 1 << 32]))
         streams.append(self._union("state", [state.encode() for state in query.states]))

@@ -22,6 +22,8 @@ ID_MAX = (1 << 64) - 1
 _ID = struct.Struct(">Q")
 _DAY = struct.Struct(">qq")
 _RANGE = struct.Struct(">QQ")
+SHORT = (5, 3)
+"""Lengths of the beginnings of a number that have an index of their own."""
 PACKED_BYTES = 3000
 """A block of `packed` stays below LMDB's page, so that a new number rewrites one page."""
 
@@ -29,7 +31,7 @@ PLAIN = (
     "meta", "rows", "handles", "live", "reversed", "packed", "notes", "operations", "alarms", "resolved_alarms",
     "unrecorded", "days", "shifts", "folders",
 )  # fmt: skip
-POSTINGS = ("line", "number", "class", "direction", "state", "word", "handle_operations")
+POSTINGS = ("line", "number", "prefix", "class", "direction", "state", "word", "handle_operations")
 
 
 class Tables:
@@ -163,7 +165,11 @@ def index_keys(row: Recording) -> Iterator[tuple[str, bytes]]:
     yield "direction", row.direction.encode()
     yield "state", row.state.encode()
     if row.number:
-        yield "number", number_key(row.number)
+        number = number_key(row.number)
+        yield "number", number
+        for length in SHORT:
+            if len(number) >= length:
+                yield "prefix", number[:length]
 
 
 def put_row(txn: Any, tables: Tables, row: Recording) -> None:

@@ -129,7 +129,7 @@ def test_a_full_disk_loses_nothing_that_was_durable(tmp_path: Path) -> None:
             assert caught.value.lost_samples > 0
             with pytest.raises(WriteFailed, match="creating the recording"):
                 create_many(data)
-            with pytest.raises(RecorderError, match="[Mm]ake room"):
+            with pytest.raises(RecorderError, match=r"[Mm]ake room"):
                 note_much(ledger, before.handle)
             recording.close()
             ballast.unlink()
