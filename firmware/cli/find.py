@@ -1,6 +1,7 @@
 """Finding recordings: straight from the catalogue, so that it works with the daemon down."""
 
 import argparse
+import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from recorder.catalogue import Catalogue
 
 PAGE_ROWS = 500
+ENOUGH = 12
+"""Digits of a handle that a table on a terminal shows."""
 COLUMNS = (
     Column("start"), Column("line", True), Column("length", True), Column("dir"), Column("number"), Column("name"),
     Column("class"), Column("digits"), Column("stopped by"), Column("gaps", True), Column("handle"),
@@ -31,7 +34,7 @@ def search(box: Box, out: Output, arguments: argparse.Namespace) -> int:
         shown = [row_document(box, row) for row in rows]
         out.document({"recordings": shown, "found": last.found, "capped": last.capped, "more": last.next is not None})
         return Exit.OK
-    out.table(COLUMNS, [_row(box, row) for row in rows], title=f"times of {box.zone_name}")
+    out.table(COLUMNS, [_row(box, row, out.terminal) for row in rows], title=f"times of {box.zone_name}")
     count = f"{last.found}{'+' if last.capped else ''}"
     out.remark(f"{len(rows)} of {count} found" + ("; --limit shows more" if last.next is not None else ""))
     return Exit.OK
@@ -69,12 +72,14 @@ def _pages(catalogue: "Catalogue", query: Query, limit: int) -> tuple[list[Recor
     return rows, msgspec.structs.replace(page, found=max(first.found, len(rows)), capped=first.capped)
 
 
-def _row(box: Box, row: Recording) -> tuple[Cell, ...]:
-    stopped = "recording" if row.state is State.LIVE else str(row.stop_reason or "")
+def _row(box: Box, row: Recording, short: bool) -> tuple[Cell, ...]:
+    live = row.state is State.LIVE
+    length_s = time.time() - row.start_utc_ns / 1e9 if live else row.duration_s
     return (
-        short_text(row.start_utc_ns, box.zone), row.line, clock_text(row.duration_s),
-        "" if row.direction is Direction.UNKNOWN else str(row.direction), row.number, row.name, str(row.call_class),
-        row.dtmf, stopped, row.gaps or None, row.handle,
+        short_text(row.start_utc_ns, box.zone), row.line, clock_text(length_s),
+        "" if row.direction is Direction.UNKNOWN else str(row.direction), row.number, row.name,
+        None if live else str(row.call_class), row.dtmf, "recording" if live else str(row.stop_reason or ""),
+        row.gaps or None, row.handle[:ENOUGH] if short else row.handle,
     )  # fmt: skip
 
 

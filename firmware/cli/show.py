@@ -96,9 +96,9 @@ def _wave(file: "RecordingFile | None", columns: int) -> str:
 
 
 def _print(box: Box, out: Output, shown: Shown) -> None:
-    out.pairs(_facts(box, shown.row))
+    reasons = _reasons(shown.file.start, shown.file.end) if shown.file else ()
+    out.pairs((*_facts(box, shown.row), *reasons))
     if shown.file:
-        out.pairs(_reasons(shown.file.start, shown.file.end))
         columns = min(shutil.get_terminal_size().columns - 1, 120) if out.terminal else PLAIN_COLUMNS
         out.say(f"\n{_wave(shown.file, columns)}")
         if shown.file.marks:
