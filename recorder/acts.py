@@ -88,7 +88,7 @@ def _enter(txn: Any, tables: Tables, data: Path, entry: Entry, fresh: Recording 
         state = State.TRASH if old.trash else row.state
         row = replace(row, tags=old.tags, notes=old.notes, trash=old.trash, state=state)
     tb.put_row(txn, tables, row)
-    txn.put(Path(row.path).parent.as_posix().encode(), LOOK_AGAIN, db=tables["folders"], overwrite=False)
+    txn.put(row.path.rpartition("/")[0].encode(), LOOK_AGAIN, db=tables["folders"], overwrite=False)
     txn.delete(bytes.fromhex(handle), db=tables["live"])
 
 
@@ -128,7 +128,7 @@ def _entomb(txn: Any, tables: Tables, entry: Entry, side: Side | None) -> None:
         _change(txn, tables, entry, state=state, number=None, name=None, dtmf="")
         return
     tb.put_row(txn, tables, replace(msgspec.convert(side, Recording), state=state))
-    txn.put(Path(side["path"]).parent.as_posix().encode(), LOOK_AGAIN, db=tables["folders"])
+    txn.put(side["path"].rpartition("/")[0].encode(), LOOK_AGAIN, db=tables["folders"])
 
 
 def _note(txn: Any, tables: Tables, entry: Entry, side: Side | None) -> None:

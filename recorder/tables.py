@@ -108,7 +108,7 @@ def pack(row: Recording) -> bytes:
 def unpack(row_id: int, row: Row) -> Recording:
     handle = row.handle.hex()
     return Recording(
-        id=row_id, handle=handle, path=path_of_row(row.start_utc_ns, row.utc_offset_s, row.line, handle).as_posix(),
+        id=row_id, handle=handle, path=path_of_row(row.start_utc_ns, row.utc_offset_s, row.line, handle),
         state=State(row.state), line=row.line, line_name=row.line_name, card=row.card, simulated=row.simulated,
         law=row.law, start_utc_ns=row.start_utc_ns, utc_offset_s=row.utc_offset_s, samples=row.samples,
         direction=Direction(row.direction), number=row.number, name=row.name, call_class=CallClass(row.call_class),

@@ -14,7 +14,7 @@ from recorder import tables as tb
 from recorder.catalogue import Catalogue
 from recorder.ledger import Ledger, rebuild
 from recorder.model import CallClass, Direction, Query, Recording, State, StopReason, Trigger
-from recorder.wav import OpenRecording
+from recorder.wav import OpenRecording, path_of_row
 from tests.recorder import values
 from tests.recorder.world import HandClock
 
@@ -88,8 +88,9 @@ def rebuild_per_s(folder: Path, recordings: int = 1000) -> float:
 def a_row(seed: int, utc_ns: int) -> Recording:
     rng = random.Random(seed)
     number = f"1{rng.choice('35789')}{rng.randrange(50_000) * 7919 % 10**9:09d}"
+    handle, line = f"{rng.getrandbits(128):032x}", rng.randint(1, 64)
     return Recording(
-        id=0, handle=f"{rng.getrandbits(128):032x}", path="", state=State.SEALED, line=rng.randint(1, 64),
+        id=0, handle=handle, path=path_of_row(utc_ns, 28_800, line, handle), state=State.SEALED, line=line,
         line_name="Dispatch", card="sim0", simulated=True, law="alaw", start_utc_ns=utc_ns, utc_offset_s=28_800,
         samples=rng.randint(8000, 4_800_000), direction=rng.choice((Direction.IN, Direction.OUT)), number=number,
         name=None, call_class=CallClass.VOICE if rng.random() < 0.95 else CallClass.FAX, class_confidence=0.9,
