@@ -10,9 +10,10 @@ the block being looked at, and a decision is made in the block in which its caus
 * A sample belongs to one recording at most: a pre-roll ends where the line's last recording ended. The longest length
   ends one recording and begins the next with the following sample.
 * **Data calls** are not kept. At a verdict of *modem*, or once an access number has been dialled, the writer is held;
-  what was written stays open and provisional. If the class is corrected while the call goes on, the same recording
-  goes on after a gap marked `data`; else it ends where it was held and goes to the trash. Where a person pressed the
-  key, it is kept. A line that always records is only paused: other calls are in the same file.
+  what was written stays open and provisional. If the verdict is corrected while the call goes on, the same recording
+  goes on after a gap marked `data`; else it ends where it was held and goes to the trash. No class corrects an access
+  number: whoever listed it said that such calls are not to be kept. Where a person pressed the key, it is kept. A line
+  that always records is only paused: other calls are in the same file.
 * Every off-hook interval has a recording or a stated reason: what none covers is reported as `Unrecorded`.
 """
 
@@ -282,6 +283,8 @@ class Calls:
             return self._data(now, StopReason.DATA_CALL)
         r = self._recording
         if call_class not in (CallClass.VOICE, CallClass.FAX) or r is None or r.data_from is None:
+            return []
+        if r.data_reason is StopReason.ACCESS_NUMBER:
             return []
         first, r.data_from = r.data_from, None
         return [GoOn(max(first, now - self._pre_roll))]

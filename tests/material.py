@@ -2,6 +2,7 @@
 
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import soundfile
@@ -11,6 +12,7 @@ from dsp import g711
 
 SOUNDS = Path("/usr/share/asterisk")
 RATE = 8000
+Law = Literal["alaw", "ulaw"]
 
 
 @cache
@@ -26,15 +28,16 @@ def talk() -> NDArray[np.int16]:
     return speech
 
 
-def stretch(number: int, seconds: float, law: str = "alaw") -> NDArray[np.uint8]:
+def stretch(number: int, seconds: float, law: Law = "alaw") -> NDArray[np.uint8]:
     """Companded speech that differs for every `number`."""
     samples = round(seconds * RATE)
     source = talk()
     at = (number * 7919 * 13) % (len(source) - samples)
-    return g711.encode(source[at : at + samples], law)
+    # Once more through the law, because of its two zeros: what a decoder gives for either is encoded as one of them.
+    return g711.encode(g711.decode(g711.encode(source[at : at + samples], law), law), law)
 
 
-def write_wav(path: Path, companded: NDArray[np.uint8], law: str = "alaw") -> Path:
+def write_wav(path: Path, companded: NDArray[np.uint8], law: Law = "alaw") -> Path:
     """A PCM WAV whose samples are exactly those of the companded bytes, so that one more pass gives the bytes back."""
     soundfile.write(path, g711.decode(companded, law), RATE, subtype="PCM_16")
     return path
