@@ -75,7 +75,7 @@ class Pump:
         self._lateness = Lateness()
         self._down_blocks = np.zeros(self._channels, np.int64)
         self._any_down = self._away = False
-        self._last_ns = 0
+        self._last_ns = self._held_ns = 0
         self._gap_end = np.full(self._channels, -1, np.int64)
         self._asked: list[tuple[Callable[[], str | None], Future[str | None]]] = []
         self._lock = threading.Lock()
@@ -110,7 +110,7 @@ class Pump:
         return future
 
     def tick_ms(self) -> NDArray[np.float64]:
-        """Durations of the ticks of the last minute, sorted."""
+        """Durations of the ticks of the last minute, sorted; without what the writer held the pump back."""
         return np.sort(self._ticks_ns[: min(self.figures.blocks, TICKS)]) / 1e6
 
     # The thread.
@@ -172,7 +172,7 @@ class Pump:
     # A block.
 
     def _take(self, block: Block) -> None:
-        started_ns = time.perf_counter_ns()
+        started_ns, self._held_ns = time.perf_counter_ns(), 0
         if not self._started:
             self._begin(block.first_sample)
         back = self._away
@@ -189,7 +189,7 @@ class Pump:
         self.tick(block)
         self._last_ns = self._clock.monotonic_ns()
         figures = self.figures
-        self._ticks_ns[figures.blocks % TICKS] = time.perf_counter_ns() - started_ns
+        self._ticks_ns[figures.blocks % TICKS] = time.perf_counter_ns() - started_ns - self._held_ns
         figures.blocks += 1
         figures.last_block_ns = time.monotonic_ns()
 
@@ -233,7 +233,9 @@ class Pump:
         """One block through the path; it follows the one before without a gap. `reason`: why all of it is filler."""
         ring, size = self._feed.ring, block.law.shape[1]
         if not self.card.paced:
+            began_ns = time.perf_counter_ns()
             self._writer.wait_until_drained(self._feed, ring.claimed + size - self._slack)
+            self._held_ns += time.perf_counter_ns() - began_ns
         ring.write(block.law)
         self._stamp(ring.claimed, block)
         if self._any_down or block.status.any():

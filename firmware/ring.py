@@ -32,7 +32,8 @@ class Ring:
         self.head = 0
         """All samples before this one are published: they, their gaps and what was decided on them can be read."""
         self._first = self._claimed = 0
-        self._law = np.zeros((channels, samples), np.uint8)
+        # Written once now, so that the memory is there before the first block comes.
+        self._law = np.full((channels, samples), 0, np.uint8)
 
     @property
     def claimed(self) -> int:

@@ -154,6 +154,7 @@ class Switch:
         if not up:
             self._analysis.loop.forget(channel)
         self._input(line, Input.CARD_UP if up else Input.CARD_DOWN, self.now, value=why)
+        self._settle(line)
 
     def key(self, channel: int, on: bool, actor: str) -> str | None:
         """The handle of the recording that was started, runs already, or was stopped; None if there is none."""
@@ -211,6 +212,7 @@ class Switch:
                 self._heard(line, heard)
         elif kind in (LineEventKind.ALARM, LineEventKind.CLEAR):
             self.usable(line.channel, kind is LineEventKind.CLEAR, "alarm")
+        self._settle(line)
 
     def _heard(self, line: Line, heard: Heard) -> None:
         calls = line.calls
@@ -298,7 +300,6 @@ class Switch:
             self._decide(line, calls.found(now))
         elif output is Output.FAULT:
             self._after_fault(line, volts)
-        self._settle(line)
 
     def _move(self, line: Line, what: Input, sample: int) -> Output:
         before = line.state

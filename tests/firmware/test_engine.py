@@ -8,6 +8,7 @@ import pytest
 from firmware.cards import BLOCK, ChannelStatus, LineEventKind
 from firmware.config import RecordingConfig
 from recorder.model import Direction, StopReason, Trigger
+from tests.bench.path_bench import all_figures
 from tests.firmware.rig import CUT, OFF, RATE, Rig, ScriptedCard, digits, noise, run, tones
 from tests.material import stretch
 
@@ -40,13 +41,13 @@ def test_voltage_records_the_bytes_of_the_line_from_the_lift_to_the_hang_up(tmp_
 
 def test_two_runs_give_the_same_files_to_the_byte(tmp_path: Path) -> None:
     def files(name: str) -> dict[str, bytes]:
-        card = ScriptedCard(90, lines=(1, 2, 3))
+        card = ScriptedCard(30, lines=(1, 2, 3))
         for channel in range(3):
             card.lay(0, noise(card.samples, channel, 2000), channel)
             card.lay(5 * S, digits("01088"), channel)
-            card.lift((3 + channel) * S, (70 + channel) * S, channel)
-        card.status[1000:1040, 1] = ChannelStatus.LOST
-        result = run(tmp_path / name, card, RecordingConfig(longest_s=20))
+            card.lift((3 + channel) * S, (25 + channel) * S, channel)
+        card.status[600:640, 1] = ChannelStatus.LOST
+        result = run(tmp_path / name, card, RecordingConfig(longest_s=6))
         return {str(file.path.relative_to(result.data)): file.path.read_bytes() for file in result.files}
 
     first = files("a")
@@ -196,7 +197,7 @@ def test_snapshots_show_the_call_while_it_goes_on(tmp_path: Path) -> None:
 
 
 def test_what_is_durable_is_reported_and_never_more_than_was_published(tmp_path: Path) -> None:
-    result = run(tmp_path, call_card(60, 2 * S, 50 * S))
+    result = run(tmp_path, call_card(30, 2 * S, 25 * S))
     durable = [event for event in result.published if event["event"] == "durable"]
     assert [e["samples"] for e in durable] == sorted(e["samples"] for e in durable)
     assert {e["handle"] for e in durable} == {result.files[0].start.handle}
@@ -204,7 +205,13 @@ def test_what_is_durable_is_reported_and_never_more_than_was_published(tmp_path:
 
 
 def test_anchors_tie_each_minute_to_the_clock(tmp_path: Path) -> None:
-    (file,) = run(tmp_path, call_card(200, 2 * S, 195 * S)).files
-    assert len(file.anchors) == 1 + 3 + 1
+    (file,) = run(tmp_path, call_card(130, 2 * S, 125 * S)).files
+    assert len(file.anchors) == 1 + 2 + 1
     assert {a.utc_ns - a.sample * 125_000 for a in file.anchors} == {file.start.utc_ns}
     assert file.anchors[-1].sample == file.samples
+
+
+def test_the_benchmark_of_the_path_runs(tmp_path: Path) -> None:
+    figures = all_figures(tmp_path, tiny=True)["8 channels"]
+    assert figures["alarms"] == [] and figures["written_bytes"] == 8 * 3 * S
+    assert figures["channels_per_core"] > 8 and figures["tick_ms"]["p99"] > 0
