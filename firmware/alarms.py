@@ -186,7 +186,8 @@ class Alarms:
         self._clock = clock
         self._submit = submit
         self._publish = publish
-        self._lock = threading.Lock()
+        # A job may be done, and its callback be called, before it was handed in for good: in the same thread.
+        self._lock = threading.RLock()
         self._open = {(alarm.code, alarm.object): _Open(report_of(alarm), clock.monotonic_ns()) for alarm in known}
 
     def raise_(self, code: str, object: str, **values: Any) -> None:
