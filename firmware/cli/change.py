@@ -88,7 +88,7 @@ def user_reset(box: Box, out: Output, arguments: argparse.Namespace) -> int:
 
 _ALARMS = (
     Column("id"), Column("severity"), Column("state"), Column("since"), Column("times", True), Column("about"),
-    Column("alarm"), Column("advice"),
+    Column("alarm", text=True), Column("advice", text=True),
 )  # fmt: skip
 
 
@@ -100,6 +100,7 @@ def alarms(box: Box, out: Output, arguments: argparse.Namespace) -> int:
         out.document({"alarms": known})
     else:
         out.table(_ALARMS, [_alarm_row(box, alarm) for alarm in known])
+        out.remark(f"{sum(alarm['resolved_utc_ns'] is None for alarm in known)} open")
     return Exit.OK
 
 

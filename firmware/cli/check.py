@@ -52,7 +52,7 @@ def verify(box: Box, out: Output, arguments: argparse.Namespace) -> int:
 
 def _say(out: Output, findings: Counter[str], bad: "list[Verdict]") -> None:
     if bad:
-        columns = (Column("handle"), Column("finding"), Column("file"), Column("what to do"))
+        columns = (Column("handle"), Column("finding"), Column("file", minor=True), Column("what to do", text=True))
         out.table(columns, [(one.handle, str(one.finding), one.path, one.text) for one in bad])
     told = ", ".join(f"{count} {finding.replace('_', ' ')}" for finding, count in sorted(findings.items()))
     out.remark(f"{findings.total()} recordings: {told or 'none'}")

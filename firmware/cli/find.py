@@ -19,8 +19,9 @@ PAGE_ROWS = 500
 ENOUGH = 12
 """Digits of a handle that a table on a terminal shows."""
 COLUMNS = (
-    Column("start"), Column("line", True), Column("length", True), Column("dir"), Column("number"), Column("name"),
-    Column("class"), Column("digits"), Column("stopped by"), Column("gaps", True), Column("handle"),
+    Column("start"), Column("line", True), Column("length", True), Column("dir"), Column("number"),
+    Column("name", text=True), Column("class"), Column("digits", minor=True), Column("stopped by", minor=True),
+    Column("gaps", True), Column("handle"),
 )  # fmt: skip
 
 

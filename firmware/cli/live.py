@@ -13,9 +13,9 @@ from firmware.cli.output import Cell, Column, Output, console, rich_table
 from firmware.cli.times import clock_text, offset_text
 
 LINE_COLUMNS = (
-    Column("line", True), Column("name"), Column("state"), Column("for", True), Column("dir"), Column("number"),
-    Column("class"), Column("dBm0", True), Column("volts", True), Column("rec", True), Column("trigger"),
-    Column("armed"), Column("card"),
+    Column("line", True), Column("name", text=True), Column("state"), Column("for", True), Column("dir"),
+    Column("number"), Column("class"), Column("dBm0", True), Column("volts", True, minor=True), Column("rec", True),
+    Column("trigger", minor=True), Column("armed", minor=True), Column("card"),
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
@@ -26,6 +26,10 @@ Cell = str | int | float | None
 class Column:
     title: str
     right: bool = False
+    minor: bool = False
+    """Left out on a terminal too narrow for the whole table."""
+    text: bool = False
+    """May go over several lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class Output:
 
     def table(self, columns: Sequence[Column], rows: Iterable[Sequence[Cell]], title: str = "") -> None:
         if self.terminal:
-            console().print(rich_table(columns, rows, title))
+            console().print(rich_table(columns, list(rows), title))
             return
         self.line(*(column.title for column in columns))
         for row in rows:
@@ -80,16 +84,29 @@ def clean(cell: Cell) -> str:
     return "".join(c if c.isprintable() else "�" for c in str(cell))
 
 
-def rich_table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], title: str = "") -> "Table":
+def rich_table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], title: str = "") -> "Table":
+    """The table as it fits: empty columns are left out, and minor ones, from the right, where it is narrow."""
+    shown = [at for at in range(len(columns)) if not rows or any(row[at] not in (None, "") for row in rows)]
+    minor = [at for at in shown if columns[at].minor]
+    screen = console()
+    table = _drawn(columns, rows, shown, title)
+    while minor and screen.measure(table, options=screen.options.update(width=1000)).maximum > screen.width:
+        shown.remove(minor.pop())
+        table = _drawn(columns, rows, shown, title)
+    return table
+
+
+def _drawn(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], shown: Sequence[int], title: str) -> "Table":
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        table.add_column(column.title, justify="right" if column.right else "left", overflow="fold")
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for column in (columns[at] for at in shown):
+        justify: Literal["right", "left"] = "right" if column.right else "left"
+        table.add_column(column.title, justify=justify, overflow="fold", no_wrap=not column.text)
     for row in rows:
-        table.add_row(*(Text(clean(cell)) for cell in row))
+        table.add_row(*(Text(clean(row[at])) for at in shown))
     return table
 
 

@@ -157,9 +157,9 @@ def _detail(detail: Mapping[str, Any]) -> str:
     return f" ({words})" if words else ""
 
 
-_MARKS = (Column("at", True), Column("until", True), Column("mark"), Column("value"), Column("sure", True))
+_MARKS = (Column("at", True), Column("until", True), Column("mark"), Column("value", text=True), Column("sure", True))
 _GAPS = (Column("gap at", True), Column("seconds", True), Column("reason"))
-_OPERATIONS = (Column("when"), Column("act"), Column("by"), Column("detail"))
+_OPERATIONS = (Column("when"), Column("act"), Column("by"), Column("detail", text=True))
 
 
 def _mark_row(mark: Mark) -> tuple[Cell, ...]:

@@ -107,7 +107,7 @@ def export(box: Box, out: Output, arguments: argparse.Namespace) -> int:
         out.document({"folder": str(folder.absolute()), "index": INDEX, "files": shown})
     else:
         out.table(
-            (Column("file"), Column("handle"), Column("SHA-256")),
+            (Column("file"), Column("handle"), Column("SHA-256", minor=True)),
             [(copy.name, copy.row.handle, copy.sha256) for copy in copies],
         )
     return Exit.OK

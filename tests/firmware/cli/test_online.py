@@ -17,6 +17,7 @@ import soundfile
 from dsp import g711
 from firmware.cli.errors import Exit
 from tests.box import Box
+from tests.firmware.cli.conftest import FIRST, Shelf
 from tests.firmware.cli.console import COMMAND, ROOT, Console, surroundings
 from tests.material import write_wav
 
@@ -247,3 +248,16 @@ def test_user_reset_asks_first(console: Console) -> None:
         words, cwd="/", env=surroundings(), stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout) == (Exit.USAGE, b"")
+
+
+# With the daemon down, and then up -----------------------------------------------------------------------------------
+
+
+def test_what_was_heard_without_a_daemon_is_entered_when_it_starts(shelf: Shelf, tmp_path: Path) -> None:
+    shelf.console.run("play", FIRST, "--to", str(tmp_path / "x.wav"))
+    (spooled,) = (shelf.data / "web" / "spool").iterdir()
+    with Box(shelf.data, CONFIGURATION) as box:
+        newest = shelf.console.json("show", FIRST)["operations"][0]
+        box.stop()
+    assert (newest["act"], newest["detail"]["to"]) == ("listen", "file")
+    assert newest["detail"]["spool"] in spooled.name and not spooled.exists()

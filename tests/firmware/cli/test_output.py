@@ -27,6 +27,15 @@ def test_a_table_on_a_terminal_has_its_title_and_no_markup() -> None:
     assert "times of UTC" in shown and "[bold]x" in shown
 
 
+def test_a_narrow_terminal_gets_what_matters(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = (Column("line", True), Column("empty"), Column("minor", minor=True), Column("handle"))
+    rows = [(1, None, "m" * 20, "h" * 12)]
+    for width, heads in (("80", ["line", "minor", "handle"]), ("30", ["line", "handle"])):
+        monkeypatch.setenv("COLUMNS", width)
+        assert [column.header for column in rich_table(columns, rows).columns] == heads
+    assert len(rich_table(columns, []).columns) >= 3
+
+
 def test_a_callers_name_cannot_drive_the_terminal() -> None:
     assert clean("a\x1b[2Jb\tc\nd\u202e") == "a\ufffd[2Jb\ufffdc\ufffdd\ufffd"
     assert clean("守线 é") == "守线 é"
