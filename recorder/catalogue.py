@@ -7,6 +7,9 @@ compared with the grown one.
 
 LMDB 0.9 is asked for by number: 1.0 cannot read its files. The map is large and sparse, and grown when it is full;
 `writemap` is never used (a full disk would kill the process).
+
+Weak: LMDB's compacting copy (`env.copy(compact=True)`) crashes the process on these fixed-size duplicates; a backup
+copies without compacting.
 """
 
 import threading

@@ -6,24 +6,23 @@ ledger.batch():`. If the catalogue cannot follow (full disk), the journal stands
 data folder has one ledger: `lock` in it is held and names the process.
 """
 
-import fcntl
 import os
 import random
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-import lmdb
 import msgspec
 from msgspec.structs import replace
 
-from recorder import acts, disk, journal, reconcile
+from recorder import acts, disk, reconcile
 from recorder import tables as tb
 from recorder.access import Access, Person, checked
 from recorder.catalogue import MAP_BYTES, Catalogue, alarms, find
-from recorder.errors import CatalogueError, LockedError, NotFoundError, RecordingError, RefusedError, remedy
+from recorder.commits import Commits
+from recorder.errors import NotFoundError, RecordingError, RefusedError
+from recorder.folder import lock, open_catalogue
 from recorder.ids import Ids
 from recorder.journal import Entry, Journal, Side
 from recorder.model import Alarm, Note, Recording, RecordingStart, Severity, State, StopReason
@@ -32,7 +31,7 @@ from recorder.recovery import recover
 from recorder.wav import begun, row_of
 
 _DAY_NS = 86_400_000_000_000
-_CATCH_UP = 1000
+_FOUND_AT_ONCE = 1000
 _PURGE = 200
 
 
@@ -58,11 +57,7 @@ class Ledger:
         self.data, self.catalogue, self.access = data, catalogue, access
         self.trash_days, self.data_grace_days = trash_days, data_grace_days
         self._clock, self._lock_fd, self._journal = clock, lock_fd, book
-        self._txn: Any = None
-        self._steps: list[Callable[[Any], None]] = []
-        self._after: list[Callable[[], None]] = []
-        self._behind = False
-        self._fresh: dict[str, Recording] = {}
+        self._commits = Commits(data, book, catalogue)
         self._counts: dict[int, int] = {}
         self._ids = Ids()
         self.findings = Findings(journal_cut_bytes=book.cut_bytes)
@@ -77,20 +72,21 @@ class Ledger:
         `rng` makes salts and setup codes: `random.SystemRandom` but in tests. `anew` makes the catalogue from nothing
         and carries out what reconciliation would refuse. Raises `LockedError` naming the process that has the folder,
         `JournalError` naming file and entry where the chain is broken, `CatalogueError` if the disk refuses."""
-        lock_fd = _lock(data)
-        book = None
+        lock_fd = lock(data)
+        book = catalogue = None
         try:
             book = Journal.open(data / "journal", rng)
-            catalogue, why = _open_catalogue(data, book, map_bytes, anew)
+            catalogue, why = open_catalogue(data, map_bytes, anew=anew)
             ledger = cls(data, clock, lock_fd, book, catalogue, Access(data, rng), trash_days, data_grace_days)
             ledger.findings.rebuilt = why
-            ledger._catch_up(progress)
+            ledger._commits.catch_up(progress)
             with catalogue.reading() as txn:
                 ledger._ids.resume(txn, catalogue.tables)
             ledger._reconcile(force=anew, progress=progress)
         except BaseException:
-            if book is not None:
-                book.close()
+            for opened in (catalogue, book):
+                if opened is not None:
+                    opened.close()
             os.close(lock_fd)
             raise
         return ledger
@@ -100,124 +96,15 @@ class Ledger:
         self._journal.close()
         os.close(self._lock_fd)
 
-    # Batches
-
-    @contextmanager
-    def batch(self) -> Iterator[None]:
+    def batch(self) -> AbstractContextManager[None]:
         """All acts inside become durable together at its end; an exception inside undoes them all."""
-        if self._txn is not None:
-            yield
-            return
-        if self._behind:
-            self._recover_catalogue()
-        self._txn = self.catalogue.env.begin(write=True)
-        try:
-            yield
-            self._journal.commit()
-        except BaseException:
-            self._journal.abandon()
-            self._clear().abort()
-            self._after = []
-            raise
-        self._commit_catalogue()
-        after, self._after = self._after, []
-        for act in after:
-            act()
-
-    def _clear(self) -> Any:
-        txn, self._txn = self._txn, None
-        self._steps, self._fresh = [], {}
-        return txn
-
-    def _commit_catalogue(self) -> None:
-        """The journal has it; a catalogue that cannot follow now does so later."""
-        try:
-            self._do(self._state_applied)
-            self._txn.commit()
-        except lmdb.MapFullError:
-            self._regrow()
-            self._commit_catalogue()
-            return
-        except lmdb.Error:
-            self._behind = True
-            with suppress(lmdb.Error):
-                self._txn.abort()
-        self._clear()
-
-    def _state_applied(self, txn: Any) -> None:
-        stated = b"%d %s" % (self._journal.seq, self._journal.hash.hex().encode())
-        txn.put(b"applied", stated, db=self.catalogue.tables["meta"])
-
-    def _do(self, step: Callable[[Any], None]) -> None:
-        self._steps.append(step)
-        try:
-            step(self._txn)
-        except lmdb.MapFullError:
-            self._regrow()
-
-    def _regrow(self) -> None:
-        """The map is full: a larger one, and the batch so far once more."""
-        while True:
-            self._txn.abort()
-            self.catalogue.grow()
-            self._txn = self.catalogue.env.begin(write=True)
-            try:
-                for step in self._steps:
-                    step(self._txn)
-            except lmdb.MapFullError:
-                continue
-            return
+        return self._commits.batch()
 
     def _act(
         self, act: str, actor: str, handle: str | None = None, detail: dict[str, Any] | None = None,
         side: Side | None = None,
     ) -> Entry:  # fmt: skip
-        """One entry, and what it does to the catalogue. Call inside a batch, after every check."""
-        entry = self._journal.append(act, actor, self._clock.moment().utc_ns, handle, detail, side)
-        self._apply(entry, side)
-        return entry
-
-    def _apply(self, entry: Entry, side: Side | None) -> None:
-        fresh = self._fresh
-        self._do(lambda txn: acts.apply(txn, self.catalogue.tables, self.data, entry, side, fresh))
-
-    # Opening
-
-    def _catch_up(self, progress: Callable[[int], None] | None = None) -> None:
-        """Enters what the journal has and the catalogue has not."""
-        with self.catalogue.reading() as txn:
-            after = _applied(txn, self.catalogue.tables)[0]
-        if after >= self._journal.durable_seq:
-            return
-        self._txn = self.catalogue.env.begin(write=True)
-        try:
-            for entry, side, reached in journal.read(self.data / "journal", after):
-                self._apply(entry, side)
-                if entry.seq % _CATCH_UP == 0 or entry.seq == self._journal.durable_seq:
-                    self._step_on(entry.seq, reached)
-                    if progress is not None:
-                        progress(entry.seq)
-        finally:
-            self._clear().abort()
-
-    def _step_on(self, seq: int, reached: bytes) -> None:
-        stated = b"%d %s" % (seq, reached.hex().encode())
-        self._do(lambda txn: txn.put(b"applied", stated, db=self.catalogue.tables["meta"]))
-        self._txn.commit()
-        self._clear()
-        self._txn = self.catalogue.env.begin(write=True)
-
-    def _recover_catalogue(self) -> None:
-        try:
-            self.catalogue.reopen()
-            self._behind = False
-            self._catch_up()
-        except lmdb.Error as error:
-            self._behind = True
-            raise CatalogueError(
-                f"{self.data / 'catalogue'}: still not writable ({error}). Make room on the disk; nothing is lost, "
-                "the journal has what was answered."
-            ) from error
+        return self._commits.act(act, actor, self._clock.moment().utc_ns, handle, detail, side)
 
     def _reconcile(self, *, force: bool, progress: Callable[[int], None] | None) -> None:
         tables, findings = self.catalogue.tables, self.findings
@@ -226,9 +113,9 @@ class Ledger:
             total = txn.stat(tables["rows"])["entries"]
         findings.refused = None if force else reconcile.refusal(plan, findings, total)
         recovered = set(findings.recovered)
-        for at in range(0, len(plan.new), _CATCH_UP):
+        for at in range(0, len(plan.new), _FOUND_AT_ONCE):
             with self.batch():
-                for file, row, old in plan.new[at : at + _CATCH_UP]:
+                for file, row, old in plan.new[at : at + _FOUND_AT_ONCE]:
                     if row.handle in recovered or findings.refused is None:
                         discard = file.end.discard if file.end else None
                         self._enter_found(row, old, discard if row.handle in recovered else None)
@@ -238,9 +125,9 @@ class Ledger:
             if findings.refused is None:
                 for row in plan.gone:
                     self._act("missing", "system", row.handle, side=msgspec.to_builtins(row))
-                self._do(lambda txn: _store_folders(txn, tables, plan.looked))
-                self._after.append(lambda: reconcile.remove_leftovers(plan))
-            self._do(lambda txn: txn.drop(tables["live"], delete=False))
+                self._commits.do(lambda txn: _store_folders(txn, tables, plan.looked))
+                self._commits.after.append(lambda: reconcile.remove_leftovers(plan))
+            self._commits.do(lambda txn: txn.drop(tables["live"], delete=False))
             self._act("opened", "system", detail={
                 "recovered": len(recovered), "found": len(findings.found), "missing": len(findings.missing),
                 "damaged": len(findings.damaged), "refused": bool(findings.refused),
@@ -249,9 +136,9 @@ class Ledger:
 
     def _enter_found(self, row: Recording, old: Recording | None, discard: StopReason | None) -> None:
         known = self._find(row.handle)
-        row_id = known.id if known is not None else self._ids.place(self._txn, self.catalogue.tables, row)
+        row_id = known.id if known is not None else self._ids.place(self._commits.txn, self.catalogue.tables, row)
         row = replace(row, id=row_id)
-        self._fresh[row.handle] = row
+        self._commits.fresh[row.handle] = row
         self._act("found", "system", row.handle, acts.sealed_detail(row))
         if discard is not None and old is None:
             self._trash_one(row.handle, discard.value, "system", self.data_grace_days)
@@ -262,10 +149,10 @@ class Ledger:
         """A recording has begun: it is listed as live. Not in the journal; its file speaks for it."""
         with self.batch():
             file = begun(start)
-            row_id = self._ids.next(self._txn, self.catalogue.tables, start.utc_ns // 1_000_000)
+            row_id = self._ids.next(self._commits.txn, self.catalogue.tables, start.utc_ns // 1_000_000)
             row = row_of(file, file.path, row_id)
             data = tb.encode(row)
-            self._do(lambda txn: txn.put(bytes.fromhex(row.handle), data, db=self.catalogue.tables["live"]))
+            self._commits.do(lambda txn: txn.put(bytes.fromhex(row.handle), data, db=self.catalogue.tables["live"]))
             return row
 
     def sealed(self, recording: Recording, discard: StopReason | None = None) -> Recording:
@@ -276,9 +163,9 @@ class Ledger:
             known = self._find(recording.handle)
             if known is not None and known.state is not State.LIVE:
                 raise RefusedError(f"Recording {recording.handle}: it is sealed already. Nothing was changed.")
-            row_id = known.id if known else self._ids.place(self._txn, self.catalogue.tables, recording)
+            row_id = known.id if known else self._ids.place(self._commits.txn, self.catalogue.tables, recording)
             row = replace(recording, id=row_id)
-            self._fresh[row.handle] = row
+            self._commits.fresh[row.handle] = row
             self._act("sealed", "system", row.handle, acts.sealed_detail(row))
             if discard is not None:
                 self._trash_one(row.handle, discard.value, "system", self.data_grace_days)
@@ -300,7 +187,7 @@ class Ledger:
     def abandoned(self, handle: str) -> None:
         """A recording that was `started` left no file: it is no longer listed as live."""
         with self.batch():
-            self._do(lambda txn: txn.delete(bytes.fromhex(handle), db=self.catalogue.tables["live"]))
+            self._commits.do(lambda txn: txn.delete(bytes.fromhex(handle), db=self.catalogue.tables["live"]))
 
     def unrecorded(self, line: int, from_utc_ns: int, to_utc_ns: int, reason: str) -> None:
         """An off-hook interval left no audio, and why."""
@@ -338,15 +225,15 @@ class Ledger:
             for row in self._in_trash():
                 if row.trash is not None and row.trash.until_utc_ns <= now and len(purged) < limit:
                     self._act("purged", "system", row.handle, side=msgspec.to_builtins(row))
-                    self._after.append(lambda path=self.data / row.path: _destroy(path))  # type: ignore[misc]
+                    self._commits.after.append(lambda path=self.data / row.path: _destroy(path))  # type: ignore[misc]
                     purged.append(replace(row, state=State.PURGED))
         return purged
 
     def _in_trash(self) -> Iterator[Recording]:
-        cursor = self._txn.cursor(db=self.catalogue.tables["state"])
+        cursor = self._commits.txn.cursor(db=self.catalogue.tables["state"])
         ids = list(cursor.iternext_dup()) if cursor.set_key(State.TRASH.encode()) else []
         for key in ids:
-            yield tb.unpack(tb.unkey(key), tb.decode_row(self._txn.get(key, db=self.catalogue.tables["rows"])))
+            yield tb.unpack(tb.unkey(key), tb.decode_row(self._commits.txn.get(key, db=self.catalogue.tables["rows"])))
 
     def _trash_one(self, handle: str, reason: str, actor: str, days: float) -> None:
         until = self._clock.moment().utc_ns + round(days * _DAY_NS)
@@ -415,11 +302,11 @@ class Ledger:
             return replace(alarm, resolved_utc_ns=entry.utc_ns, count=self._counts.pop(alarm.id, alarm.count))
 
     def _open_alarm(self, code: str, subject: str) -> Alarm | None:
-        opened = alarms(self._txn, self.catalogue.tables, 0)
+        opened = alarms(self._commits.txn, self.catalogue.tables, 0)
         return next((alarm for alarm in opened if (alarm.code, alarm.object) == (code, subject)), None)
 
     def _alarm(self, number: int) -> Alarm:
-        for alarm in alarms(self._txn, self.catalogue.tables, 0):
+        for alarm in alarms(self._commits.txn, self.catalogue.tables, 0):
             if alarm.id == number:
                 return alarm
         raise NotFoundError(f"Alarm {number}: none by this number is open. It may have been resolved meanwhile.")
@@ -441,14 +328,14 @@ class Ledger:
             raise RefusedError("Setup: this code is not valid (any more). The valid one stands on the console.")
         with self.batch():
             self._act("setup", actor, side=_account(person))
-            self._after.append(lambda: self.access.close_setup(person))
+            self._commits.after.append(lambda: self.access.close_setup(person))
 
     def user_put(self, person: Person, actor: str) -> None:
         """Makes or changes an account."""
         checked(person)
         with self.batch():
             self._act("user", actor, side=_account(person))
-            self._after.append(lambda: self.access.put(person))
+            self._commits.after.append(lambda: self.access.put(person))
 
     def user_reset(self, actor: str) -> str:
         """Disables every account and returns a new setup code."""
@@ -464,7 +351,7 @@ class Ledger:
         return None
 
     def _get(self, handle: str) -> Recording:
-        return find(self._txn, self.catalogue.tables, handle)
+        return find(self._commits.txn, self.catalogue.tables, handle)
 
     def _expect(self, handle: str, states: tuple[State, ...], act: str, *, live: bool = True) -> None:
         row = self._get(handle)
@@ -477,53 +364,6 @@ def rebuild(data: Path, clock: Clock, rng: random.Random, progress: Callable[[in
     ledger = Ledger.open(data, clock, rng, anew=True, progress=progress)
     ledger.close()
     return ledger.findings
-
-
-def _lock(data: Path) -> int:
-    path = data / "lock"
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, disk.FILE_MODE)
-    except OSError as error:
-        raise LockedError(f"{data}: the data folder cannot be used ({error}). {remedy(error)}") from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        owner = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
-        os.close(fd)
-        raise LockedError(
-            f"{data}: the data folder is in use by process {owner}. Stop it first, or use another folder (--data)."
-        ) from error
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, b"%d\n" % os.getpid(), 0)
-    return fd
-
-
-def _open_catalogue(data: Path, book: Journal, map_bytes: int, anew: bool) -> tuple[Catalogue, str | None]:
-    """The catalogue if it belongs to this journal, else a new one and why."""
-    folder = data / "catalogue"
-    why = "asked for" if anew else None
-    if not anew and folder.exists():
-        try:
-            catalogue = Catalogue.open_writable(data, map_bytes)
-            with catalogue.reading() as txn:
-                seq, stated = _applied(txn, catalogue.tables)
-            if journal.hash_at(data / "journal", seq) == stated:
-                return catalogue, None
-            catalogue.close()
-            why = f"it had entry {seq} of another journal, or of one that was longer"
-        except CatalogueError as error:
-            why = str(error)
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():
-        raise CatalogueError(f"{folder}: the damaged catalogue cannot be removed. Correct the owner of the folder.")
-    disk.make_folders(data, folder)
-    return Catalogue.open_writable(data, map_bytes), why
-
-
-def _applied(txn: Any, tables: tb.Tables) -> tuple[int, bytes]:
-    seq, _, stated = (txn.get(b"applied", db=tables["meta"]) or b"0 " + b"00" * 32).partition(b" ")
-    return int(seq), bytes.fromhex(stated.decode())
 
 
 def _store_folders(txn: Any, tables: tb.Tables, looked: dict[bytes, int]) -> None:

@@ -261,6 +261,21 @@ def test_a_second_ledger_is_refused_and_names_the_first(tmp_path: Path) -> None:
         pass
 
 
+def test_a_broken_journal_is_named_and_the_folder_is_free_again(tmp_path: Path) -> None:
+    with ledger_of(tmp_path) as ledger:
+        row = record(ledger, 1)
+        ledger.note(row.handle, "x", "user:li")
+    path = tmp_path / "journal" / "000001.journal"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'"act":"sealed"', b'"act":"purged"'))
+    for _ in range(2):
+        with pytest.raises(JournalError, match="broken at entry 2"):
+            Ledger.open(tmp_path, HandClock(), random.Random(1))
+    path.write_bytes(whole)
+    with ledger_of(tmp_path) as ledger:
+        assert ledger.catalogue.get(row.handle).notes == 1
+
+
 def test_a_damaged_catalogue_is_made_anew(tmp_path: Path) -> None:
     clock = HandClock()
     with ledger_of(tmp_path, clock) as ledger:
