@@ -250,7 +250,7 @@ class Switch:
             evidence = dict(event.evidence)
             self._decide(line, line.calls.classed(CallClass(event.value), event.confidence, evidence, self.now))
             if event.value in CLASSES:
-                self._input(line, CLASSES[event.value], start)
+                self._input(line, CLASSES[event.value], self.now)  # A class begins with its call.
         elif event.kind == "cid":
             name = event.evidence.get("name")
             self._decide(line, line.calls.caller_id(start, event.value or None, str(name) if name else None))
@@ -359,6 +359,7 @@ class Switch:
         line.live, line.last_handle = Live(start), start.handle
         missing = tuple(gap for gap in line.gaps if gap.end_sample > first)
         self._feed.orders.append(Open(start.handle, start, missing))
+        self._mark(line, "state", first, first, line.state)
         facts = line.calls.facts
         if facts.caller is not None:  # Heard before the recording began; so it survives a power cut.
             self._mark(line, "cid", first, first, facts.caller, evidence={"name": facts.name} if facts.name else {})
