@@ -32,8 +32,10 @@ _STILL_DB = 6.0
 _LEAST_DBM0 = -46.0
 _LIKE = 0.955
 _MARGIN = 0.01
-_TURNS: Final = 8
-"""A flagged channel is looked at every so many steps."""
+_TURNS: Final = 7
+"""A flagged channel is looked at every so many steps, counted from when it was flagged."""
+_FIRST_TURN: Final = 2
+"""So many turns before it was flagged (280 ms) is where it began to stand still."""
 _GONE_STEPS = 15
 
 _V34: Final = (
@@ -58,7 +60,6 @@ class Carriers:
         self._last = np.full(channels, -1, np.int16)
         self._since = np.zeros(channels, np.int64)
         self._gone = np.zeros(channels, np.int32)
-        self._turn = np.arange(channels) % _TURNS
 
     def step(self, hop: int, activity: Activity, explained: NDArray[np.bool_], out: Reports) -> None:
         """The two hops after hop number `hop`; `explained`: a tone, a digit or a fax preamble sounds there."""
@@ -68,13 +69,13 @@ class Carriers:
         lowest = self._levels.min(0)
         still = (self._levels.max(0) - lowest < _STILL_DB) & (lowest > _LEAST_DBM0) & ~explained
         still &= self._voiced.sum(0) < _STILL_STEPS // 4
-        self._since = np.where(still & ~self.still & ~self._told, hop - 2 * _STILL_STEPS + 2, self._since)
+        self._since = np.where(still & ~self.still & ~self._told, hop - 2 * _FIRST_TURN * _TURNS, self._since)
         self.still = still
         self._gone = np.where(still, 0, self._gone + 1)
         for c in np.flatnonzero((self._gone >= _GONE_STEPS) & (self._told | (self._last >= 0))).tolist():
             out.end(c, "carrier", (hop + 2) * HOP - _GONE_STEPS * STEP)
             self._told[c], self._last[c] = False, -1
-        due = np.flatnonzero(still & ~self._told & (self._turn == (hop // 2) % _TURNS))
+        due = np.flatnonzero(still & ~self._told & ((hop - self._since) % (2 * _TURNS) == 0))
         if due.size:
             self._look(due, out)
 

@@ -58,7 +58,8 @@ class Detectors:
         self._x = np.zeros((channels, STEP), np.float32)
         self.level_dbm0 = np.full(channels, FLOOR_DBM0, np.float32)
         self.active = np.zeros(channels, np.bool_)
-        self._history = History(channels, IDLE[law], self._table)
+        self._looks_back = bool(self.kinds & {"v21", "carrier", "cid"})
+        self._history = History(channels if self._looks_back else 0, IDLE[law], self._table)
         self._bank = bank = Bank(channels, _frequencies(self.kinds, zone))
         on = self.kinds.__contains__
         self._activity = Activity(channels, bank)
@@ -109,7 +110,8 @@ class Detectors:
     def _step(self, law_bytes: NDArray[np.uint8]) -> None:
         hop, out = self._hop, self._out
         np.take(self._table, law_bytes, out=self._x, mode="clip")
-        self._history.write(law_bytes)
+        if self._looks_back:
+            self._history.write(law_bytes)
         self._bank.step(self._x)
         self._activity.step()
         self.level_dbm0, self.active = self._activity.level_dbm0, self._activity.active

@@ -12,7 +12,6 @@ cadence of its frequencies. The event ends when the next sound is overdue, or af
 Limits: a tone under speech on a mixed line is not a progress tone; ring-back shorter than one burst is not told.
 """
 
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -28,7 +27,10 @@ _PART_OF_PAIR = 0.08
 _LEVEL = 10 ** (-42 / 10)
 _STEP_S: Final = STEP / 8000
 _SLACK_S: Final = 0.045
-_DEPTH: Final = 20
+_SHORTEST_S: Final = 0.05
+_OVER_S: Final = 0.2
+"""A continuous tone is over after this."""
+_DEPTH: Final = 8
 """Stretches remembered a channel."""
 _EDGE: Final = 4
 """Steps at either end of a silence that may still hold a part of the tone."""
@@ -64,7 +66,9 @@ class Progress:
         self._stretch = np.zeros((channels, _DEPTH), np.float32)
         self._set = np.full((channels, _DEPTH), -1, np.int8)
         self._due = np.zeros(channels, np.int64)
-        moments = [round(t / _STEP_S) for t in _moments(plan)]
+        self._wanted = [_Wanted(plan, tone) for tone in plan.tones]
+        lengths_s = [_OVER_S, *(w.moment_s for w in self._wanted if w.moment_s is not None)]
+        moments = [round(s / _STEP_S) + 1 for s in lengths_s]
         self._checks = np.zeros(max(moments) + 2, np.bool_)
         self._checks[moments] = True
 
@@ -145,79 +149,79 @@ class Progress:
 
     def _match(self, hop: int, c: int, heard: list[tuple[int, float]], out: Reports) -> None:
         event = out.open(c, "progress")
-        for tone in self._plan.tones:
-            number = self._plan.sets.index(tone.frequencies_hz) + 1
-            span = _fits(tone, number, heard, self._plan)
+        if event is None and any(number > 0 and length < _SHORTEST_S for number, length in heard[-2:]):
+            return  # a blip in speech, not worth a comparison
+        for wanted in self._wanted:
+            span = wanted.fits(heard)
             if span is None:
                 continue
-            self._due[c] = hop + (round(max(tone.cadence_s) * 1.3 / _STEP_S) + 12) * 2 if tone.cadence_s else 0
-            if event is None or event.value != tone.value:
+            cadence_s, value = wanted.tone.cadence_s, wanted.tone.value
+            self._due[c] = hop + (round(max(cadence_s) * 1.3 / _STEP_S) + 12) * 2 if cadence_s else 0
+            if event is None or event.value != value:
                 start = (hop + 2) * HOP - round(span * 8000)
-                out.begin(
-                    c, "progress", start, tone.value, 0.9, {"cadence_s": [round(float(s), 2) for _, s in heard[-4:]]}
-                )
+                evidence = {"cadence_s": [round(float(s), 2) for _, s in heard[-4:]]}
+                out.begin(c, "progress", start, value, 0.9, evidence)
             return
         if event is None:
             return
-        open_tone = self._plan.tone(event.value)
         over = self._due[c] > 0 and hop >= self._due[c]
-        if not open_tone.cadence_s:
-            number = self._plan.sets.index(open_tone.frequencies_hz) + 1
-            over = heard[-1][0] != number
+        if not self._plan.tone(event.value).cadence_s:
+            over = heard[-1][0] <= 0
         if over or heard[-1][0] == -1:
             quiet = heard[-1][1] if heard[-1][0] <= 0 else 0.0
             self._due[c] = 0
             out.end(c, "progress", (hop + 2) * HOP - round(quiet * 8000))
 
 
-def _moments(plan: TonePlan) -> list[float]:
-    """Lengths in seconds of a stretch that goes on at which something can be decided."""
-    moments = [_after_all(plan, tone) for tone in plan.tones if not tone.cadence_s]
-    slow = [tone for tone in plan.tones if tone.cadence_s and tone.cadence_s[0] >= 0.8]
-    moments += [_silence_that_tells(plan, tone) for tone in slow]
-    return [m + _STEP_S for m in moments]
+class _Wanted:
+    """A tone of the plan, with what must be known of its rivals on the same frequencies."""
 
+    def __init__(self, plan: TonePlan, tone: Tone) -> None:
+        self.tone = tone
+        self.number = plan.sets.index(tone.frequencies_hz) + 1
+        same = [t for t in plan.tones if t is not tone and t.frequencies_hz == tone.frequencies_hz]
+        bursts = [max(t.cadence_s[::2]) for t in same if t.cadence_s]
+        # A continuous tone is sure when it has lasted longer than any burst.
+        self.lasting_s = max([0.6, *(1.12 * burst + 0.1 for burst in bursts)])
+        # One long burst is enough with a silence that no other cadence would hold after it.
+        self.slow = bool(tone.cadence_s) and tone.cadence_s[0] >= 0.8
+        pauses = [
+            off
+            for t in same
+            for on, off in zip(t.cadence_s[::2], t.cadence_s[1::2], strict=True)
+            if self.slow and _close(on, tone.cadence_s[0])
+        ]
+        self.silence_s = max([0.8, *(1.15 * off + 0.1 for off in pauses)])
 
-def _after_all(plan: TonePlan, tone: Tone) -> float:
-    """A continuous tone is sure when it has lasted longer than any burst of the same frequencies."""
-    bursts = [max(t.cadence_s[::2]) for t in plan.tones if t.cadence_s and t.frequencies_hz == tone.frequencies_hz]
-    return max([0.6, *(1.12 * b + 0.1 for b in bursts)])
+    @property
+    def moment_s(self) -> float | None:
+        """Length of a stretch that goes on at which this tone may become sure."""
+        if not self.tone.cadence_s:
+            return self.lasting_s
+        return self.silence_s if self.slow else None
 
-
-def _silence_that_tells(plan: TonePlan, tone: Tone) -> float:
-    """After one burst: the silence that no other cadence of these frequencies would hold after such a burst."""
-    rivals = [
-        off
-        for t in plan.tones
-        if t is not tone and t.frequencies_hz == tone.frequencies_hz
-        for on, off in zip(t.cadence_s[::2], t.cadence_s[1::2], strict=True)
-        if _close(on, tone.cadence_s[0])
-    ]
-    return max([0.8, *(1.15 * off + 0.1 for off in rivals)])
+    def fits(self, heard: list[tuple[int, float]]) -> float | None:
+        """Seconds that the end of `heard` (set, length; the last may go on) has followed this cadence, else None."""
+        cadence, number, last = self.tone.cadence_s, self.number, heard[-1]
+        if not cadence:
+            return last[1] if last[0] == number and last[1] >= self.lasting_s else None
+        before = heard[-2]
+        burst = self.slow and last[0] == 0 and before[0] == number and _close(before[1], cadence[0])
+        if burst and self.silence_s <= last[1] <= 1.12 * cadence[1] + _SLACK_S:
+            return before[1] + last[1]
+        period = len(cadence)
+        need = period if period > 2 else 2 if self.slow else 3
+        done = heard[-need:]
+        if any(s not in (0, number) for s, _ in done):
+            return None
+        for phase in range(period):
+            if all(
+                (s > 0) == ((phase + k) % 2 == 0) and _close(length, cadence[(phase + k) % period])
+                for k, (s, length) in enumerate(done)
+            ):
+                return sum(length for _, length in done)
+        return None
 
 
 def _close(heard_s: float, nominal_s: float) -> bool:
     return abs(heard_s - nominal_s) <= 0.12 * nominal_s + _SLACK_S
-
-
-def _fits(tone: Tone, number: int, heard: list[tuple[int, float]], plan: TonePlan) -> float | None:
-    """Seconds that the end of `heard` (set, length; the last may go on) has followed this tone's cadence, else None."""
-    if not tone.cadence_s:
-        last = heard[-1]
-        return last[1] if last[0] == number and last[1] >= _after_all(plan, tone) else None
-    cadence = tone.cadence_s
-    period = len(cadence)
-    if cadence[0] >= 0.8 and heard[-1][0] == 0 and len(heard) >= 2:
-        on, off = heard[-2], heard[-1]
-        told = _silence_that_tells(plan, tone) <= off[1] <= 1.12 * cadence[1] + _SLACK_S
-        if on[0] == number and _close(on[1], cadence[0]) and told:
-            return on[1] + off[1]
-    need = max(3, period) if period > 2 or cadence[0] < 0.8 else 2
-    done = heard[-need:]
-    if len(done) < need or any((a > 0) == (b > 0) or -1 in (a, b) for (a, _), (b, _) in pairwise(done)):
-        return None
-    for phase in range(period):
-        wanted = [(number if (phase + k) % 2 == 0 else 0, cadence[(phase + k) % period]) for k in range(need)]
-        if all(h[0] == w[0] and _close(h[1], w[1]) for h, w in zip(done, wanted, strict=True)):
-            return sum(s for _, s in done)
-    return None

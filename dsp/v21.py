@@ -51,7 +51,8 @@ class V21Preamble:
         for c in np.flatnonzero(self._told & (self._gone >= _GONE_STEPS)).tolist():
             out.end(c, "v21", (hop + 2) * HOP - _GONE_STEPS * STEP)
             self._told[c] = False
-        waiting = np.flatnonzero(busy & ~self._told & ((hop + 2 - self._since) * HOP >= FLAG_SAMPLES))
+        heard = hop + 2 - self._since
+        waiting = np.flatnonzero(busy & ~self._told & (heard * HOP >= FLAG_SAMPLES) & (heard % 4 == 0))
         if not waiting.size:
             return
         score = flags(self._history.last(waiting, FLAG_SAMPLES + V21_WINDOW), MARK_HZ, SPACE_HZ)
