@@ -23,6 +23,7 @@ import msgspec
 
 from firmware.clock import NS, Clock
 from firmware.wire import AlarmCounts, AlarmReport
+from recorder.errors import RefusedError
 from recorder.ledger import Ledger
 from recorder.model import Alarm
 from recorder.model import Severity as JournalSeverity
@@ -165,8 +166,10 @@ class AlarmSink(Protocol):
     def clear(self, code: str, object: str) -> None: ...
 
 
-Submit = Callable[[Callable[[Ledger], Alarm | None]], "Future[Alarm | None]"]
-"""Hands a job to the ledger's thread."""
+class Submit(Protocol):
+    """Hands a job to the ledger's thread."""
+
+    def __call__(self, act: Callable[[Ledger], Alarm | None], /, *, alone: bool = False) -> "Future[Alarm | None]": ...
 
 
 @dataclass(slots=True)
@@ -218,9 +221,16 @@ class Alarms:
             self._keep(alarm, lambda ledger: ledger.alarm_resolve(code, object))
 
     def acknowledge(self, ident: str, who: str) -> AlarmReport | None:
-        """A person has seen it; an event is over with that. None where no such alarm is open."""
+        """A person has seen it; an event is over with that. None where no such alarm is open.
+
+        Until the journal has given an alarm its number, its id is its code and object; that goes on to be understood.
+        """
         with self._lock:
-            found = [(place, alarm) for place, alarm in self._open.items() if alarm.report.id == ident]
+            found = [
+                (place, alarm)
+                for place, alarm in self._open.items()
+                if ident in (alarm.report.id, _provisional(*place))
+            ]
             if not found:
                 return None
             ((place, alarm),) = found
@@ -237,10 +247,13 @@ class Alarms:
                 del self._open[place]
 
             def enter(ledger: Ledger) -> Alarm | None:
-                acknowledged = ledger.alarm_ack(int(ident), who)
+                if not alarm.report.id.isdecimal():
+                    raise RefusedError(f"Alarm {ident}: the journal does not have it yet; see the alarm of the ledger.")
+                acknowledged = ledger.alarm_ack(int(alarm.report.id), who)
                 return ledger.alarm_resolve(code, object) if over else acknowledged
 
-            self._keep(alarm, enter)
+            # Alone, so that the number is there by then.
+            self._keep(alarm, enter, alone=True)
             return alarm.report
 
     def open(self) -> list[AlarmReport]:
@@ -264,7 +277,7 @@ class Alarms:
     def _new(self, code: str, object: str, values: dict[str, Any]) -> AlarmReport:
         kind = KINDS[code]
         return AlarmReport(
-            id=f"{code} {object}",
+            id=_provisional(code, object),
             code=code,
             severity=kind.severity,
             object=object,
@@ -284,8 +297,8 @@ class Alarms:
             ),
         )
 
-    def _keep(self, alarm: _Open, act: Callable[[Ledger], Alarm | None]) -> None:
-        self._submit(act).add_done_callback(partial(self._kept, alarm, alarm.report))
+    def _keep(self, alarm: _Open, act: Callable[[Ledger], Alarm | None], *, alone: bool = False) -> None:
+        self._submit(act, alone=alone).add_done_callback(partial(self._kept, alarm, alarm.report))
 
     def _kept(self, alarm: _Open, report: AlarmReport, future: "Future[Alarm | None]") -> None:
         """The journal has it, or not: in both cases it is told. Called in the ledger's thread."""
@@ -314,6 +327,10 @@ def report_of(alarm: Alarm) -> AlarmReport:
         resolved_utc_ns=alarm.resolved_utc_ns,
         count=alarm.count,
     )
+
+
+def _provisional(code: str, object: str) -> str:
+    return f"{code} {object}"
 
 
 def _gravity(alarm: AlarmReport) -> int:

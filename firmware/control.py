@@ -70,7 +70,7 @@ Answer = Callable[[str, Fields, Peer], Coroutine[Any, Any, Fields]]
 """Does what is asked and gives its `ok`; raises `Refusal`."""
 Reports = Callable[[Fields, Room], AsyncGenerator[Fields | None, None]]
 """The events of a stream; None is a moment at which nothing is to be said, the first says that the stream is open.
-Raises `Refusal` before it where it cannot be opened."""
+Raises `Refusal`, when called or at its first step, where it cannot be opened."""
 
 
 class ControlServer:
@@ -170,11 +170,7 @@ class _Connection:
         else:
             await self._room.acquire()
             reports = self._streams.get(do)
-            work = (
-                self._do(ident, do, request)
-                if reports is None
-                else self._report(ident, reports(request, self._has_room))
-            )
+            work = self._do(ident, do, request) if reports is None else self._report(ident, reports, request)
             task = asyncio.create_task(work, name=f"{do} for pid {self.peer.pid}")
             self._tasks[ident] = task
             task.add_done_callback(partial(self._ended, ident, do))
@@ -195,9 +191,9 @@ class _Connection:
     async def _do(self, ident: int, do: str, request: Fields) -> None:
         self._send({"id": ident, "ok": await self._answer(do, request, self.peer)})
 
-    async def _report(self, ident: int, events: AsyncGenerator[Fields | None, None]) -> None:
+    async def _report(self, ident: int, reports: Reports, request: Fields) -> None:
         opened = False
-        async with contextlib.aclosing(events):
+        async with contextlib.aclosing(reports(request, self._has_room)) as events:
             async for event in events:
                 if not opened:
                     self._send({"id": ident, "ok": {}})

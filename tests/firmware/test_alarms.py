@@ -26,7 +26,7 @@ class Kept:
         self.broken = False
         self.alarms = Alarms(self.clock, self.submit, self.told.append, self.ledger.catalogue.alarms(0))
 
-    def submit(self, act: Any) -> "Future[Alarm | None]":
+    def submit(self, act: Any, /, *, alone: bool = False) -> "Future[Alarm | None]":
         self.jobs += 1
         future: Future[Alarm | None] = Future()
         if self.broken:

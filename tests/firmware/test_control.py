@@ -49,16 +49,21 @@ class Asked:
         finally:
             self.open_streams -= 1
 
-    async def closed(self, request: Fields, room: Room) -> AsyncGenerator[Fields | None, None]:
+    def closed(self, request: Fields, room: Room) -> AsyncGenerator[Fields | None, None]:
+        raise Refusal("not_found", "Nothing to hear.", "Look.")
+
+    async def refusing(self, request: Fields, room: Room) -> AsyncGenerator[Fields | None, None]:
         if "line" not in request:
-            raise Refusal("not_found", "Nothing to hear.", "Look.")
+            raise Refusal("not_found", "No line to hear.", "Look.")
         yield None
 
 
 def served(folder: Path, talk: Callable[[Asked], Awaitable[None]]) -> None:
     async def run() -> None:
         asked = Asked()
-        server = ControlServer(folder, asked.answer, {"flood": asked.flood, "closed": asked.closed})
+        server = ControlServer(
+            folder, asked.answer, {"flood": asked.flood, "closed": asked.closed, "refusing": asked.refusing}
+        )
         await server.start()
         try:
             await asyncio.wait_for(talk(asked), 60)
@@ -107,6 +112,8 @@ def test_requests_run_beside_each_other_and_errors_stay_their_own(tmp_path: Path
         assert broken.value.code == "internal"
         with pytest.raises(DaemonError, match="Nothing to hear"):
             [event async for event in client.stream("closed")]
+        with pytest.raises(DaemonError, match="No line to hear"):
+            [event async for event in client.stream("refusing")]
         assert not waiting.done()
         await client.call("go")
         assert await waiting == {}
