@@ -30,6 +30,8 @@ _TWIST_HIGH = 10 ** (7.5 / 10)
 _TWIST_LOW = 10 ** (-11.0 / 10)
 _LEVEL = 10 ** (-44 / 10)
 _SURE_HOPS = 3.2
+_HOPELESS_HOPS = 12
+"""What has not been a digit for so long will be none."""
 _SURE_SHARE = 0.88
 _SURE_HIGH = 10 ** (6.5 / 10)
 _SURE_LOW = 10 ** (-9.5 / 10)
@@ -93,11 +95,14 @@ class Dtmf:
         same = going & heard & alive & (code == self.code[c])
         self._bad[c] = np.where(same, 0, self._bad[c] + 1)
         over = going & ~same & (~alive | (self._bad[c] >= _PATIENCE))
-        self._finish(hop, c[over], out)
+        if over.any():
+            self._finish(hop, c[over], out)
         fresh = heard & (self.code[c] < 0)
-        self._begin(hop, c[fresh], code[fresh], before[fresh], now[fresh])
-        self._go_on(hop, k, c[same], i[same], j[same], now[same], before[same])
-        self._tell(c[same], out)
+        if fresh.any():
+            self._begin(hop, c[fresh], code[fresh], before[fresh], now[fresh])
+        if same.any():
+            self._go_on(hop, k, c[same], i[same], j[same], now[same], before[same])
+            self._tell(c[same], out)
 
     def _begin(
         self,
@@ -137,7 +142,8 @@ class Dtmf:
             self._turn[group, c] += np.where(steady, z, 0)
 
     def _tell(self, c: NDArray[np.intp], out: Reports) -> None:
-        c = c[~self._told[c] & (self._sum[c] >= _SURE_HOPS * self._top[c])]
+        hops = self._sum[c] / self._top[c]
+        c = c[~self._told[c] & (hops >= _SURE_HOPS) & (hops < _HOPELESS_HOPS)]
         if not c.size:
             return
         tones = np.stack([self.code[c] // 4, self.code[c] % 4 + 4]).astype(np.intp)
