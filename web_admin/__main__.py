@@ -7,6 +7,7 @@ it prints. SIGTERM ends it: event streams are closed, answers in progress get th
 import argparse
 import datetime
 import logging
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -36,6 +37,8 @@ def bound(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
+        # From here on whoever connects waits; the address is said only now.
+        listening.listen(512)
     except OSError:
         listening.close()
         raise
@@ -58,7 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         (data / "web").mkdir(parents=True, exist_ok=True)
         listening = bound(host, port)
-    except PermissionError as error:
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
         say(
             f"The page cannot start: {error.strerror} ({error.filename or f'{host}:{port}'}). "
             "Check --data and --listen."
@@ -72,14 +75,22 @@ def main(arguments: list[str] | None = None) -> int:
         own = tls.identity(data / "web" / "tls", host, datetime.datetime.now(datetime.UTC))
         secure = {"ssl_certfile": own.certificate, "ssl_keyfile": own.key, "ssl_ciphers": tls.CIPHERS}
         say(f"certificate SHA-256 {own.fingerprint}")
-    shown = f"[{host}]" if ":" in host else host
-    say(f"{'https' if secure else 'http'}://{shown}:{listening.getsockname()[1]}/")
     config = uvicorn.Config(
         create_app(data, https=bool(secure)), log_level="warning", access_log=False, server_header=False,
         proxy_headers=False, timeout_graceful_shutdown=GRACE_S, timeout_keep_alive=30,
         h11_max_incomplete_event_size=32768, **secure,
     )  # fmt: skip
-    uvicorn.Server(config).run(sockets=[listening])
+    server = uvicorn.Server(config)
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # The server stops on these by itself and raises them once more when it has; that is not to end us with a failure.
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    shown = f"[{host}]" if ":" in host else host
+    say(f"{'https' if secure else 'http'}://{shown}:{listening.getsockname()[1]}/")
+    server.run(sockets=[listening])
     return 0
 
 

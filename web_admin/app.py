@@ -73,6 +73,8 @@ def create_app(data: Path, https: bool = False, now_ns: Callable[[], int] = time
         exception_handlers=handlers,  # type: ignore[arg-type]
         lifespan=lifespan,
     )
+    # An address that is not there is not there; no guess at another one.
+    app.router.redirect_slashes = False
     app.state.box = box
     # Outermost, so that an answer to a fault of ours carries the guards too.
     return Headers(app, https)

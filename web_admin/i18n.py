@@ -101,6 +101,11 @@ class Locale:
         at = self.at(utc_ns, offset_s)
         return f"{self.date(at.date())} {at:%H:%M:%S}"
 
+    def told(self, utc_ns: int, offset_s: int | None = None) -> str:
+        """The same within a sentence: `today 09:14:05`."""
+        text = self.time(utc_ns, offset_s)
+        return text[0].lower() + text[1:]
+
     def exact(self, utc_ns: int, offset_s: int | None = None) -> str:
         """The whole truth, for titles: `2026-11-22 09:14:05.120 +08:00`."""
         at = self.at(utc_ns, offset_s)
@@ -121,6 +126,8 @@ class Locale:
 
     def span(self, seconds: float) -> str:
         """A length of time in words, two units at most: `3 d 4 h`, `2 min 5 s`; `3天4小时`, `2分5秒`."""
+        if 0 < seconds < 1:
+            return self.t("span.ms", n=self.number(1000 * seconds))
         if seconds < 10:
             return self.t("span.s", n=self.number(seconds, 1))
         whole = int(seconds)

@@ -60,16 +60,22 @@ def _is_repetition(plain: str) -> bool:
 
 
 def _is_common(plain: str) -> bool:
-    """True when nothing of substance is left after common words, keyboard walks, digits and signs are taken away."""
-    return any(_rest(spelling) < 4 for spelling in (plain, plain.translate(_LEET)))
+    """True when nothing of substance is left after keyboard walks, common words, digits and signs are taken away."""
+    rest = _without_walks(plain)
+    return any(_without_words(spelling) < 4 for spelling in (rest, rest.translate(_LEET)))
 
 
-def _rest(text: str) -> int:
+def _without_walks(text: str) -> str:
     for walk in WALKS:
         for path in (walk, walk[::-1]):
             for size in range(len(path), 2, -1):
                 for start in range(len(path) - size + 1):
                     text = text.replace(path[start : start + size], " ")
+    return text
+
+
+def _without_words(text: str) -> int:
+    """How many letters are left."""
     text = re.sub(r"[\d\W_]+", " ", text)
     for word in sorted(COMMON, key=len, reverse=True):
         text = text.replace(word, " ")

@@ -38,11 +38,17 @@ def context(request: Request) -> dict[str, Any]:
         "visitor": visitor,
         "hub": box.hub,
         "now_ns": box.now_ns(),
+        "person": person,
         "path": request.url.path,
         "csrf": security.form_token(visitor.token),
         "nonce": request.state.nonce,
         "alarms_open": sum(alarm.resolved_utc_ns is None for alarm in box.hub.alarms.values()),
     }
+
+
+def person(actor: str) -> str:
+    """An actor of the journal as people call it: the name without its kind (`user:wang`)."""
+    return actor.partition(":")[2] or actor
 
 
 def fragment(name: str, values: dict[str, Any]) -> str:

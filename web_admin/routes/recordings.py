@@ -29,8 +29,8 @@ from web_admin.render import PageError, done, page
 from web_admin.sessions import Search
 from web_admin.timeline import CATEGORIES, timeline
 
-MOST_PEAKS = 2400
-"""A waveform is drawn with at most this many pairs; a screen has fewer columns."""
+MOST_PEAKS = 8000
+"""A waveform is drawn with at most this many pairs: a screen has fewer columns, and some are kept for the zoom."""
 MOST_HANDLES = 500
 _HANDLE = re.compile(r"[0-9a-f]{32}")
 
@@ -196,7 +196,7 @@ def drawable(peaks: NDArray[np.int8]) -> list[float]:
         low = np.minimum.reduceat(peaks[:, 0], starts)
         high = np.maximum.reduceat(peaks[:, 1], starts)
         peaks = np.stack([low, high], axis=1)
-    flat: list[float] = (peaks.astype(np.float32) / 127).round(3).ravel().tolist()
+    flat: list[float] = (peaks.astype(np.float32) / 127).round(2).ravel().tolist()
     return flat
 
 
@@ -233,7 +233,8 @@ async def note(request: Request) -> Response:
 
 def typed_tags(text: str) -> list[str]:
     """Tags between commas, of either language, each once."""
-    return list(dict.fromkeys(tag for tag in (part.strip() for part in re.split(r"[,,、;;\n]", text)) if tag))
+    parts = [part.strip() for part in re.split("[,\uff0c\u3001;\uff1b\n]", text)]
+    return list(dict.fromkeys(part for part in parts if part))
 
 
 async def tags(request: Request) -> Response:

@@ -85,7 +85,7 @@ async def change_person(request: Request) -> Response:
     name = request.path_params["name"]
     person = box.accounts.person(name)
     if person is None:
-        raise PageError(404, "not_found")
+        raise PageError(404, "daemon_not_found")
     enabled = form.get("enabled") == "1"
     roles = [role for role in ROLES if form.get(role)]
     others = [one for one in box.accounts.people() if one.name != name and one.enabled and "administrator" in one.roles]

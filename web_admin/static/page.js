@@ -133,6 +133,7 @@ const POINT = new Set(["class", "line", "caller"]);
 const waveform = {
   surfer: null,
   handle: null,
+  labels: [],
 
   async draw(box) {
     this.forget();
@@ -152,8 +153,13 @@ const waveform = {
     this.surfer.on("interaction", (seconds) => this.jump(seconds));
     this.surfer.on("ready", () => {
       for (const mark of marks) this.mark(regions, mark, duration);
+      this.label(box, duration);
       box.dataset.ready = "1";
       if (player) this.follow(player);
+    });
+    $("#zoom").addEventListener("input", (event) => {
+      this.surfer.zoom(Number(event.target.value));
+      this.label(box, duration);
     });
   },
 
@@ -162,7 +168,7 @@ const waveform = {
     const wide = mark.category === "silence" || mark.category === "gap" || mark.category === "pre_roll";
     const region = regions.addRegion({
       start: Math.min(mark.start_s, duration), end, drag: false, resize: false,
-      color: `rgb(${COLOURS[mark.category]} / ${wide ? 0.16 : 0.3})`,
+      color: `rgb(${COLOURS[mark.category]} / ${end === undefined ? 0.9 : wide ? 0.16 : 0.32})`,
       content: mark.category === "digit" ? mark.label : undefined,
     });
     if (!region.element) return;
@@ -171,7 +177,16 @@ const waveform = {
     region.element.dataset.start = String(mark.start_s);
     region.element.style.pointerEvents = "none";
     const label = region.element.querySelector('[part="region-content"]');
-    if (label) Object.assign(label.style, { padding: "0 1px", fontSize: "12px", fontWeight: "700", textAlign: "center" });
+    if (label) {
+      Object.assign(label.style, { padding: "0", margin: "0", fontSize: "12px", fontWeight: "700", textAlign: "center" });
+      this.labels.push(label);
+    }
+  },
+
+  // Digits follow one another within a fifth of a second: they are written out where there is room for them.
+  label(box, duration) {
+    const wide = Math.max(Number($("#zoom").value), box.clientWidth / duration);
+    for (const label of this.labels) Object.assign(label.style, { display: wide >= 38 ? "block" : "none", marginTop: "0" });
   },
 
   jump(seconds) {
@@ -194,6 +209,7 @@ const waveform = {
   forget() {
     this.surfer?.destroy();
     this.surfer = this.handle = this.shown = null;
+    this.labels = [];
   },
 };
 
@@ -324,7 +340,8 @@ document.addEventListener("keydown", (event) => {
   const typing = event.target.closest("input:not([type=checkbox], [type=range]), textarea, select, [contenteditable]");
   if (!player || typing || event.ctrlKey || event.metaKey || event.altKey) return;
   const button = event.target.closest("button, a, input, summary");
-  if (event.key === " " && button) return;
+  // Space presses the button that has the focus; on a mark it goes on to play what the mark led to.
+  if (event.key === " " && button && !button.dataset.jump) return;
   if (!player.handle && $("#waveform") && [" ", "ArrowLeft", "ArrowRight"].includes(event.key)) waveform.jump(0);
   if (!player.handle) return;
   const act = {
