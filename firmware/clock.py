@@ -40,7 +40,9 @@ class SystemClock:
         self._synchronised = False
 
     def moment(self) -> Moment:
-        return Moment(time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME), self._boot_id, self._is_synchronised())
+        return Moment(
+            time.time_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME), self._boot_id, self._is_synchronised()
+        )
 
     def monotonic_ns(self) -> int:
         return time.monotonic_ns()
