@@ -46,6 +46,7 @@ _LEVEL = 10 ** (-46 / 10)
 _WANDER_HZ = 7.0
 """Largest root mean square of the distance of the frequency from its mean."""
 _MISSES = 3
+_KIND_STEPS = 75
 _RING = 64
 
 
@@ -70,7 +71,6 @@ class ConnectTones:
         self._ans = next((i for i, tone in enumerate(self.tones) if tone is TONES[_ANS]), None)
         self._line = np.zeros((_RING, channels), np.complex64)
         self._at = 0
-        self._turns = np.zeros(channels, np.int32)
         self._start = np.zeros(shape, np.int64)
 
     @staticmethod
@@ -129,7 +129,6 @@ class ConnectTones:
         self.run[tone, c] = 0
         self._mean[tone, c] = 0
         self._square[tone, c] = 0
-        self._turns[c[tone == self._ans]] = 0
 
     def _judge(self, hop: int, tone: NDArray[np.intp], c: NDArray[np.intp], out: Reports) -> None:
         run = self.run[tone, c]
@@ -141,7 +140,8 @@ class ConnectTones:
                 evidence = {"hz": round(self.tones[t].hz + float(hz), 1)}
                 start = int(self._start[t, channel]) * HOP
                 out.begin(channel, self.tones[t].kind, start, self.tones[t].value, 0.95, evidence)
-        answering = c[(tone == self._ans) & (run >= self._sure[tone])]
+        # Its kind is known after a second and a half at the latest.
+        answering = c[(tone == self._ans) & (run >= self._sure[tone]) & (run < _KIND_STEPS)]
         if answering.size:
             self._kind(answering, out)
 
@@ -170,9 +170,8 @@ class ConnectTones:
         event = out.open(channel, "answer_tone")
         if event is None or event.value == "bell_ans":
             return
-        self._turns[channel] = self._turns[channel] + 1 if flip else self._turns[channel]
         modulated = event.value.startswith("ansam") or am > 0.12
-        reversed_ = event.value.endswith("_pr") or bool(flip)
+        reversed_ = event.value.endswith("_pr") or flip
         value = ("ansam" if modulated else "ans") + ("_pr" if reversed_ else "")
         if value != event.value:
             evidence = {**event.evidence, "am_percent": round(100 * am)}

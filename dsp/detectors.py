@@ -158,7 +158,7 @@ class Detectors:
         if self._progress is not None:
             explained |= self._progress.now > 0
         if self._dtmf is not None:
-            explained |= self._dtmf.code >= 0
+            explained |= self._dtmf.sounding
         if self._connect is not None:
             explained |= (self._connect.run > 2).any(0)
         if self._v21 is not None:

@@ -40,133 +40,125 @@ _ALIVE = 0.6
 _PATIENCE = 3
 
 
+# What is known of the digit that a channel is hearing: rows of one matrix, so that the few channels with a digit are
+# taken out of it and put back in one go.
+(_CODE, _TOLD, _BAD, _FULL, _START, _FIRST, _SUM, _TOP, _TAIL, _ENERGY, _TONE, _RE, _IM, _ROWS) = (
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, slice(10, 12), slice(12, 14), slice(14, 16), 16,
+)  # fmt: skip
+
+Floats = NDArray[np.float64]
+
+
 class Dtmf:
     """Digits on `channels` channels; `hop` counts from the first sample of the detectors."""
 
     def __init__(self, channels: int, bank: Bank) -> None:
         self._bank = bank
-        self._rows = np.array([bank.row(f) for f in LOW_HZ + HIGH_HZ])
-        self._nominal = np.array(LOW_HZ + HIGH_HZ, np.float32)
-        self._shift = (np.array([bank.grid_hz[r] for r in self._rows]) - self._nominal).astype(np.float32)
-        self._low = slice(self._rows[0], self._rows[3] + 1)
-        self._high = slice(self._rows[4], self._rows[7] + 1)
-        self._contiguous = bool(np.all(np.diff(self._rows[:4]) == 1) and np.all(np.diff(self._rows[4:]) == 1))
-        self.code = np.full(channels, -1, np.int8)
-        """Digit being heard on each channel, -1 for none."""
-        self._told = np.zeros(channels, np.bool_)
-        self._sum, self._top, self._first = (np.zeros(channels, np.float32) for _ in range(3))
-        self._tail, self._all = (np.zeros(channels, np.float32) for _ in range(2))
-        self._tone = np.zeros((2, channels), np.float32)
-        self._turn = np.zeros((2, channels), np.complex64)
-        self._full, self._start = (np.zeros(channels, np.int64) for _ in range(2))
+        self._rows = np.array([bank.row(f) for f in LOW_HZ + HIGH_HZ], np.intp)
+        self._nominal = np.array(LOW_HZ + HIGH_HZ, np.float64)
+        self._shift = np.array([bank.grid_hz[r] for r in self._rows]) - self._nominal
         self._energy = np.zeros((3, channels), np.float32)
         """Energy of each hop less a known tone under the digits."""
-        self._bad = np.zeros(channels, np.int8)
+        self._state = np.zeros((_ROWS, channels), np.float64)
+        self._state[_CODE] = -1
+
+    @property
+    def sounding(self) -> NDArray[np.bool_]:
+        """`[channels]`: something like a digit is being heard."""
+        sounding: NDArray[np.bool_] = self._state[_CODE] >= 0
+        return sounding
 
     def step(self, hop: int, other_tone: NDArray[np.float32], out: Reports) -> None:
         """The two hops after hop number `hop`. `other_tone[channels]`: mean square of a known tone under the digits."""
-        power = self._bank.power
-        both = power[1:] + power[:-1]
-        low = (both[:, self._low] if self._contiguous else both[:, self._rows[:4]]).max(1)
-        high = (both[:, self._high] if self._contiguous else both[:, self._rows[4:]]).max(1)
         self._energy[0] = self._energy[2]
         np.subtract(self._bank.energy[1:], other_tone / 2, out=self._energy[1:])
-        energy = self._energy[1:] + self._energy[:-1]
-        heard = (low + high) > _SHARE * energy
+        power = self._bank.power[:, self._rows]
+        both = power[1:] + power[:-1]
+        low, high = both[:, :4].max(1), both[:, 4:].max(1)
+        heard = (low + high) > _SHARE * (self._energy[1:] + self._energy[:-1])
         heard &= np.minimum(low, high) > 2 * _LEVEL
         heard &= high < _TWIST_HIGH * low
         heard &= high > _TWIST_LOW * low
-        busy = heard.any(0)
-        busy |= self.code >= 0
-        channels = np.flatnonzero(busy)
-        if channels.size:
+        c = np.flatnonzero(heard[0] | heard[1] | (self._state[_CODE] >= 0))
+        if c.size:
+            state = self._state[:, c]
             for k in (1, 2):
-                self._hop(hop + k, k, channels, heard[k - 1, channels], out)
+                self._hop(hop + k, k, c, state, power[k - 1 : k + 1, :, c], heard[k - 1, c], out)
+            self._state[:, c] = state
 
-    def _hop(self, hop: int, k: int, c: NDArray[np.intp], heard: NDArray[np.bool_], out: Reports) -> None:
-        power = self._bank.power[:, self._rows[:, None], c[None, :]]
-        both = power[k] + power[k - 1]
-        i, j = both[:4].argmax(0), both[4:].argmax(0) + 4
-        n = np.arange(c.size)
-        now, before = np.sqrt(power[k, i, n] + power[k, j, n]), np.sqrt(power[k - 1, i, n] + power[k - 1, j, n])
-        code = (4 * i + j - 4).astype(np.int8)
-        going = self.code[c] >= 0
-        alive = now + before >= _ALIVE * self._top[c]
-        same = going & heard & alive & (code == self.code[c])
-        self._bad[c] = np.where(same, 0, self._bad[c] + 1)
-        over = going & ~same & (~alive | (self._bad[c] >= _PATIENCE))
+    def _hop(
+        self, hop: int, k: int, c: NDArray[np.intp], s: Floats, power: NDArray[np.float32], heard: NDArray[np.bool_],
+        out: Reports,
+    ) -> None:  # fmt: skip
+        """Hop `k` of the step on channels `c`: state `s[rows, c]` (changed), `power[hop before and this, tones, c]`."""
+        both = power[0] + power[1]
+        tone = np.array([both[:4].argmax(0), both[4:].argmax(0) + 4])
+        of_tones = power[:, tone, np.arange(c.size)]
+        before, now = np.sqrt(of_tones[:, 0] + of_tones[:, 1])
+        code = 4 * tone[0] + tone[1] - 4
+        going = s[_CODE] >= 0
+        alive = now + before >= _ALIVE * s[_TOP]
+        same = going & heard & alive & (code == s[_CODE])
+        s[_BAD] = np.where(same, 0, s[_BAD] + 1)
+        over = going & ~same & (~alive | (s[_BAD] >= _PATIENCE))
         if over.any():
-            self._finish(hop, c[over], out)
-        fresh = heard & (self.code[c] < 0)
+            _finish(c[over], s[:, over], out)
+            s[_CODE, over], s[_TOP, over] = -1, 0
+        fresh = heard & (s[_CODE] < 0)
         if fresh.any():
-            self._begin(hop, c[fresh], code[fresh], before[fresh], now[fresh])
+            begun = np.zeros((_ROWS, int(fresh.sum())))
+            begun[_CODE], begun[_FULL], begun[_START] = code[fresh], hop, hop
+            begun[_FIRST] = begun[_SUM] = before[fresh] + now[fresh]
+            begun[_TOP] = np.maximum(before, now)[fresh]
+            s[:, fresh] = begun
         if same.any():
-            self._go_on(hop, k, c[same], i[same], j[same], now[same], before[same])
-            self._tell(c[same], out)
-
-    def _begin(
-        self,
-        hop: int,
-        c: NDArray[np.intp],
-        code: NDArray[np.int8],
-        before: NDArray[np.float32],
-        now: NDArray[np.float32],
-    ) -> None:
-        self.code[c], self._told[c], self._bad[c] = code, False, 0
-        self._first[c], self._sum[c], self._top[c] = before + now, before + now, np.maximum(before, now)
-        self._tone[:, c], self._all[c] = 0, 0
-        self._tail[c], self._full[c], self._start[c], self._turn[:, c] = 0, hop, hop, 0
+            rest = s[:, same]
+            self._go_on(hop, k, c[same], rest, tone[:, same], now[same], before[same])
+            rest[_TONE] += of_tones[1][:, same]
+            self._tell(c[same], rest, out)
+            s[:, same] = rest
 
     def _go_on(
-        self,
-        hop: int,
-        k: int,
-        c: NDArray[np.intp],
-        i: NDArray[np.intp],
-        j: NDArray[np.intp],
-        now: NDArray[np.float32],
+        self, hop: int, k: int, c: NDArray[np.intp], s: Floats, tone: NDArray[np.intp], now: NDArray[np.float32],
         before: NDArray[np.float32],
-    ) -> None:
-        self._sum[c] += now
-        self._all[c] += self._energy[k, c]
-        self._top[c] = np.maximum(self._top[c], now)
-        full = now > 0.8 * self._top[c]
-        self._full[c] = np.where(full, hop, self._full[c])
-        self._tail[c] = np.where(full, 0, self._tail[c] + now)
-        steady = np.minimum(now, before) > 0.6 * self._top[c]
-        for group, tone in enumerate((i, j)):
-            rows = self._rows[tone]
-            self._tone[group, c] += self._bank.power[k, rows, c]
-            z = self._bank.re[k, rows, c] + 1j * self._bank.im[k, rows, c]
-            z *= self._bank.re[k - 1, rows, c] - 1j * self._bank.im[k - 1, rows, c]
-            self._turn[group, c] += np.where(steady, z, 0)
+    ) -> None:  # fmt: skip
+        s[_SUM] += now
+        s[_ENERGY] += self._energy[k, c]
+        s[_TOP] = np.maximum(s[_TOP], now)
+        full = now > 0.8 * s[_TOP]
+        s[_FULL] = np.where(full, hop, s[_FULL])
+        s[_TAIL] = np.where(full, 0, s[_TAIL] + now)
+        steady = np.minimum(now, before) > 0.6 * s[_TOP]
+        rows = self._rows[tone]
+        re0, re1 = self._bank.re[k - 1 : k + 1, rows, c]
+        im0, im1 = self._bank.im[k - 1 : k + 1, rows, c]
+        s[_RE] += steady * (re1 * re0 + im1 * im0)
+        s[_IM] += steady * (im1 * re0 - re1 * im0)
 
-    def _tell(self, c: NDArray[np.intp], out: Reports) -> None:
-        hops = self._sum[c] / self._top[c]
-        c = c[~self._told[c] & (hops >= _SURE_HOPS) & (hops < _HOPELESS_HOPS)]
-        if not c.size:
+    def _tell(self, c: NDArray[np.intp], s: Floats, out: Reports) -> None:
+        """Report the digits that have become sure on channels `c`."""
+        hops = s[_SUM] / s[_TOP]
+        due = np.flatnonzero((s[_TOLD] == 0) & (hops >= _SURE_HOPS) & (hops < _HOPELESS_HOPS))
+        if not due.size:
             return
-        tones = np.stack([self.code[c] // 4, self.code[c] % 4 + 4]).astype(np.intp)
-        turn = self._turn[:, c]
-        offset = np.angle(turn) / np.float32(2 * np.pi * HOP_S) + self._shift[tones]
-        deviation = offset / self._nominal[tones]
+        d = s[:, due]
+        code = d[_CODE].astype(np.intp)
+        tones = np.array([code // 4, code % 4 + 4])
+        beside = np.arctan2(d[_IM], d[_RE]) / (2 * np.pi * HOP_S)
+        deviation = (beside + self._shift[tones]) / self._nominal[tones]
         # A tone beside the bank's frequency shows only a part of its power in 10 ms.
-        low, high = self._tone[:, c] / np.sinc((offset - self._shift[tones]) * np.float32(HOP_S)) ** 2
-        good = (np.abs(deviation) <= _DEVIATION).all(0) & (np.abs(turn) > 0).all(0)
-        good &= (low + high > _SURE_SHARE * self._all[c]) & (high < _SURE_HIGH * low) & (high > _SURE_LOW * low)
-        for at in np.flatnonzero(good):
-            channel = int(c[at])
-            self._told[channel] = True
-            begin = HOP * (self._start[channel] - min(self._first[channel] / self._top[channel], 2))
-            out.begin(
-                channel, "dtmf", begin, DIGITS[self.code[channel]], 1.0,
-                {"deviation_percent": [round(100 * float(d), 1) for d in deviation[:, at]]},
-            )  # fmt: skip
+        low, high = d[_TONE] / np.sinc(beside * HOP_S) ** 2
+        good = (np.abs(deviation) <= _DEVIATION).all(0) & (d[_RE] != 0).all(0)
+        good &= (low + high > _SURE_SHARE * d[_ENERGY]) & (high < _SURE_HIGH * low) & (high > _SURE_LOW * low)
+        s[_TOLD, due[good]] = 1
+        for at in np.flatnonzero(good).tolist():
+            begin = HOP * (d[_START, at] - min(d[_FIRST, at] / d[_TOP, at], 2))
+            evidence = {"deviation_percent": [round(100 * float(x), 1) for x in deviation[:, at]]}
+            out.begin(int(c[due[at]]), "dtmf", begin, DIGITS[code[at]], 1.0, evidence)
 
-    def _finish(self, hop: int, c: NDArray[np.intp], out: Reports) -> None:
-        for channel in c[self._told[c]].tolist():
-            top = self._top[channel]
-            out.end(channel, "dtmf", self._full[channel] * HOP + min(self._tail[channel] / top, 1) * HOP)
-        self.code[c] = -1
-        self._told[c] = False
-        self._top[c] = 0
+
+def _finish(c: NDArray[np.intp], s: Floats, out: Reports) -> None:
+    told = s[_TOLD] > 0
+    ends = HOP * (s[_FULL] + np.minimum(s[_TAIL] / s[_TOP], 1))
+    for channel, end in zip(c[told].tolist(), ends[told].tolist(), strict=True):
+        out.end(channel, "dtmf", end)
