@@ -183,7 +183,8 @@ class _Connection:
         if isinstance(error, Refusal):
             self._refuse(ident, error)
         elif not isinstance(error, ConnectionError):
-            log.error("%s failed", do, exc_info=error)
+            context = {"message": f"The request {do} failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
             self._refuse(
                 ident, Refusal("internal", f"{do} failed: {error!r}.", "The daemon's log has the details; report it.")
             )

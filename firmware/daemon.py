@@ -1,8 +1,10 @@
 """The daemon as a process: what it needs before it starts, how it runs, how it ends.
 
 Nothing is touched before the configuration is known to be good and the data folder to be ours. SIGTERM and SIGINT stop
-it cleanly: open recordings are sealed, the ledger is closed. If a thread of the path from the cards to the disk has
-died, the process ends with an error so that it is started again: what was being recorded is recovered then.
+it cleanly: open recordings are sealed, the ledger is closed. SIGHUP has the configuration file looked at: what is
+wrong with it is an alarm, and what is right takes effect at the next start. If a thread of the path from the cards to
+the disk has died, the process ends with an error so that it is started again: what was being recorded is recovered
+then.
 """
 
 import argparse
@@ -15,7 +17,9 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from firmware import spool
 from firmware.alarms import Alarms
@@ -66,7 +70,7 @@ def _start(data: Path, config_path: Path | None) -> int:
         config = save(data / CONFIG_NAME, default_text(system_zone()))
     clock, rng = SystemClock(), random.SystemRandom()
     ledger = _ledger(data, config, clock, rng)
-    return asyncio.run(_run(data, config, clock, rng, ledger))
+    return asyncio.run(_run(data, config, config_path or data / CONFIG_NAME, clock, rng, ledger))
 
 
 def _configuration(path: Path) -> Config:
@@ -101,17 +105,22 @@ def _ledger(data: Path, config: Config, clock: SystemClock, rng: random.Random) 
         raise CannotStart(EXIT_LEDGER, f"The daemon cannot start: {error}") from error
 
 
-async def _run(data: Path, config: Config, clock: SystemClock, rng: random.Random, ledger: Ledger) -> int:
+async def _run(
+    data: Path, config: Config, config_path: Path, clock: SystemClock, rng: random.Random, ledger: Ledger
+) -> int:
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, stop.set)
     foreign = spool.take(ledger, data / "web" / "spool")
     code = ledger.setup_code()
     box = Box(data, config, clock, rng, ledger, make_cards(config, data))
     commands = Commands(box)
     server = ControlServer(data, commands.answer, {"watch": commands.watch, "listen": commands.listen})
-    box.start()
+    loop.add_signal_handler(signal.SIGHUP, _look_at_configuration, config_path, config, box.alarms)
+    loop.set_exception_handler(partial(_internal, box.alarms))
     try:
+        box.start()
         _tell_findings(box.alarms, ledger, foreign)
         await server.start()
         if code is not None:
@@ -149,6 +158,8 @@ def _tell_findings(alarms: Alarms, ledger: Ledger, foreign: list[tuple[Path, str
     found = ledger.findings
     if found.rebuilt:
         log.warning("The catalogue was made anew from recordings and journal: %s", found.rebuilt)
+    if found.rebuilt and "another journal" in found.rebuilt:
+        alarms.raise_("journal_broken", "journal", reason=found.rebuilt)
     if found.recovered:
         alarms.raise_("recovered", "recordings", count=len(found.recovered))
     if found.refused:
@@ -156,6 +167,21 @@ def _tell_findings(alarms: Alarms, ledger: Ledger, foreign: list[tuple[Path, str
     for path, why in [*found.damaged, *foreign]:
         name = str(path.relative_to(ledger.data)) if path.is_relative_to(ledger.data) else str(path)
         alarms.raise_("foreign_file", name, reason=why)
+
+
+def _look_at_configuration(path: Path, running: Config, alarms: Alarms) -> None:
+    try:
+        if load(path) != running:
+            log.info("the configuration is good; it takes effect at the next start")
+    except ConfigError as error:
+        log.error("The configuration is refused: %s", error)
+        alarms.raise_("configuration_rejected", CONFIG_NAME, reason=str(error))
+
+
+def _internal(alarms: Alarms, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What nobody foresaw is in the log and an alarm, and the box goes on."""
+    loop.default_exception_handler(context)
+    alarms.raise_("internal", "daemon", error=f"{context['message']}: {context.get('exception')!r}")
 
 
 class _Lines(logging.Formatter):

@@ -23,6 +23,7 @@ class Asked:
     def __init__(self) -> None:
         self.go_on = asyncio.Event()
         self.open_streams = 0
+        self.unforeseen: list[dict[str, Any]] = []
 
     async def answer(self, do: str, request: Fields, peer: Peer) -> Fields:
         match do:
@@ -61,6 +62,7 @@ class Asked:
 def served(folder: Path, talk: Callable[[Asked], Awaitable[None]]) -> None:
     async def run() -> None:
         asked = Asked()
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: asked.unforeseen.append(context))
         server = ControlServer(
             folder, asked.answer, {"flood": asked.flood, "closed": asked.closed, "refusing": asked.refusing}
         )
@@ -110,6 +112,7 @@ def test_requests_run_beside_each_other_and_errors_stay_their_own(tmp_path: Path
         with pytest.raises(DaemonError) as broken:
             await client.call("break")
         assert broken.value.code == "internal"
+        assert isinstance(asked.unforeseen[0]["exception"], ZeroDivisionError)
         with pytest.raises(DaemonError, match="Nothing to hear"):
             [event async for event in client.stream("closed")]
         with pytest.raises(DaemonError, match="No line to hear"):

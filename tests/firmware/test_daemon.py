@@ -1,5 +1,6 @@
 """The daemon as it is started on a box: a process of its own, real sockets, a real data folder."""
 
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -283,6 +284,29 @@ def test_a_first_start_writes_a_configuration(box: Box, tmp_path: Path) -> None:
     with Box(tmp_path / "first") as first:
         assert first.call("status")["lines"]["total"] == 8
         assert "# Linekeep's configuration." in (first.data / "linekeep.toml").read_text()
+
+
+def test_a_configuration_that_is_looked_at_is_refused_by_name_and_the_box_goes_on(tmp_path: Path) -> None:
+    with Box(tmp_path, CARD) as box:
+        (tmp_path / "linekeep.toml").write_text("[box]\nnme = 1\n")
+        box.daemon.process.send_signal(signal.SIGHUP)
+        alarm = wait_for("the alarm", lambda: next(iter(box.call("alarm.list")["alarms"]), None))
+        assert alarm["code"] == "configuration_rejected"
+        assert "line 2" in alarm["values"]["reason"]
+        (tmp_path / "linekeep.toml").write_text(CARD + 'name = "b"\n')
+        box.daemon.process.send_signal(signal.SIGHUP)
+        box.daemon.line("the configuration is good; it takes effect at the next start")
+        box.stop()
+
+
+def test_a_journal_that_was_lost_is_an_alarm(tmp_path: Path) -> None:
+    with Box(tmp_path, CARD) as box:
+        box.stop()
+        (tmp_path / "journal").rename(tmp_path / "gone")
+        box.start()
+        alarms = [alarm["code"] for alarm in box.call("alarm.list")["alarms"]]
+        assert "journal_broken" in alarms
+        box.stop()
 
 
 def test_a_box_without_cards_is_alive_in_alarm(tmp_path: Path) -> None:
