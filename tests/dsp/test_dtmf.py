@@ -110,7 +110,7 @@ def test_position() -> None:
 
 
 def test_speech_and_music_dial_nothing() -> None:
-    """Twelve minutes of English and French speech and five of music; not the set on which thresholds were found."""
+    """Twelve minutes of English and French speech and six of music."""
     for folder, seed in (
         (signals.SOUNDS / "en_US_f_Allison", 71),
         (signals.SOUNDS / "fr_CA_f_June", 72),
