@@ -5,6 +5,7 @@ Rights are those the account has now, not those it had at sign-in.
 """
 
 import asyncio
+import logging
 import time
 import tomllib
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
+from firmware.wire import DaemonUnreachableError
 from recorder.access import Person, Reader, Role
 from recorder.catalogue import Catalogue
 from recorder.model import Page, Query
@@ -25,6 +27,7 @@ from web_admin.hub import Hub
 from web_admin.i18n import LANGUAGES, Locale, negotiate
 from web_admin.sessions import Session, Store
 
+log = logging.getLogger("linekeep.web")
 NOBODY = "unknown"
 LANGUAGE_COOKIE = "linekeep_language"
 NS = 1_000_000_000
@@ -72,14 +75,14 @@ class Box:
         self.data = data
         self.https = https
         self.now_ns = now_ns
-        self.hub = Hub(data)
+        self.hub = Hub(data, self.hand_over)
+        self.spool = data / "web" / "spool"
         self.store = Store(data / "web" / "state", now_ns)
         self.accounts = Reader(data)
         self.flashes: dict[str, Flash] = {}
         self._catalogue: Catalogue | None = None
         self._heard: dict[tuple[str, str], int] = {}
         self._configured_zone = _configured_zone(data)
-        self._handing_over = asyncio.Lock()
 
     def close(self) -> None:
         self.store.close()
@@ -136,10 +139,24 @@ class Box:
     async def access(self, visitor: Visitor, act: str, handle: str | None, **detail: Any) -> None:
         """Durable before anything is heard or leaves: in the journal, or in the spool while the daemon is down."""
         if self.hub.up:
-            await self.hub.call("operation", act=act, handle=handle, detail=detail, actor=visitor.actor)
-            return
-        folder = self.data / "web" / "spool"
-        await asyncio.to_thread(spool.keep, folder, self.now_ns(), act, handle, detail, visitor.actor)
+            try:
+                await self.hub.call("operation", act=act, handle=handle, detail=detail, actor=visitor.actor)
+                return
+            except DaemonUnreachableError:
+                log.warning("The daemon went away while an access was entered; it goes to the spool.")
+        await asyncio.to_thread(spool.keep, self.spool, self.now_ns(), act, handle, detail, visitor.actor)
+
+    async def hand_over(self) -> None:
+        """What was spooled after the daemon had looked: it is up again, and takes it now. The id tells it apart."""
+        for path in await asyncio.to_thread(spool.waiting, self.spool):
+            access = await asyncio.to_thread(spool.read, path)
+            # For the console it is the kernel's word that counts: the daemon takes those itself when it starts.
+            if access is not None and access.actor.get("kind") == "user":
+                detail = {**access.detail, "spool": access.id, "utc_ns": access.utc_ns}
+                await self.hub.call(
+                    "operation", act=access.act, handle=access.handle, detail=detail, actor=access.actor
+                )
+                await asyncio.to_thread(path.unlink, missing_ok=True)
 
     async def heard(self, visitor: Visitor, handle: str) -> None:
         """One `listen` for all the pieces that a browser fetches while it plays."""

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,10 @@ Fields = dict[str, Any]
 
 
 class Hub:
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, found: Callable[[], Awaitable[None]]) -> None:
+        """`found` is called whenever the daemon is there (again)."""
         self._data = data
+        self._found = found
         self._client: AsyncClient | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
@@ -103,6 +105,7 @@ class Hub:
         await self.refresh()
         self.up = True
         self._wake()
+        await self._found()
         refresh = asyncio.create_task(self._keep_fresh(), name="status")
         try:
             async for event in client.stream("watch", what=["lines", "alarms", "recordings"], interval_ms=250):

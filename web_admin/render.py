@@ -1,9 +1,11 @@
 """From a template and a request to an answer."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -44,6 +46,14 @@ def context(request: Request) -> dict[str, Any]:
         "nonce": request.state.nonce,
         "alarms_open": sum(alarm.resolved_utc_ns is None for alarm in box.hub.alarms.values()),
     }
+
+
+def code(text: str) -> Markup:
+    """What stands between backticks in a text of the locale tables, as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+_environment.filters["code"] = code
 
 
 def person(actor: str) -> str:

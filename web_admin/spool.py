@@ -54,6 +54,14 @@ def keep(
     return path
 
 
+def read(path: Path) -> Access | None:
+    """One access; None where somebody else has taken it, or where the file is none (the daemon reports those)."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Access)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
 def waiting(folder: Path) -> list[Path]:
     """What the daemon has not taken yet, oldest first."""
     return sorted(folder.glob("*.json"))

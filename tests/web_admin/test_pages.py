@@ -10,6 +10,7 @@ from starlette.routing import Route
 
 from tests.box import wait_for
 from tests.web_admin.conftest import PASSWORD, Person, World, start_page
+from web_admin import spool
 from web_admin.app import routes
 
 ROUTES = [route for route in routes() if isinstance(route, Route) and route.path != "/health"]
@@ -421,6 +422,22 @@ def test_with_the_daemon_down_the_page_goes_on_and_the_journal_hears_of_it(world
     assert not list((world.data / "web" / "spool").glob("*.json"))
     journal = world.auditor.get(f"/recordings/{row.handle}").text
     assert "<span>heard</span>" in journal and "<span>exported</span>" in journal
+
+
+def test_what_was_spooled_too_late_is_handed_over(world: World) -> None:
+    """The daemon had looked already; the page brings it when it finds the daemon, once, with its own time."""
+    handle = world.rows[21].handle
+    actor = {"kind": "user", "name": "auditor-only"}
+    path = spool.keep(world.data / "web" / "spool", 1_763_900_000 * 10**9, "listen", handle, {}, actor)
+    page, _ = start_page(world.data)
+    wait_for("the page to hand it over", lambda: not path.exists())
+    page.stop()
+    found = [operation for operation in _operations(world.data) if operation[2].get("spool") == path.stem[21:]]
+    assert [(act, who, detail["utc_ns"]) for act, who, detail in found] == [
+        ("listen", "user:auditor-only", 1_763_900_000 * 10**9)
+    ]
+    journal = world.auditor.get(f"/recordings/{handle}").text
+    assert "23 Nov 2025 20:13:20" in journal
 
 
 def test_the_page_stops_at_once_though_a_stream_is_open(world: World) -> None:

@@ -52,7 +52,10 @@ async def search(request: Request) -> Response:
     if faults:
         empty = Search(user="", created_ns=0, query=query, form=typed)
         return await _results(request, empty, "", 1, faults)
-    name = box.store.remember(visitor_of(request).name, query, {key: text for key, text in typed.items() if text})
+    asked = {key: text for key, text in typed.items() if text}
+    name = box.store.remember(visitor_of(request).name, query, asked)
+    found = await box.search(query)
+    await box.access(visitor_of(request), "search", None, fields=sorted(asked), found=found.found)
     return RedirectResponse(f"/recordings/s/{name}", 303)
 
 
@@ -81,12 +84,9 @@ async def results(request: Request) -> Response:
 async def _results(
     request: Request, found: Search, name: str, number: int, faults: dict[str, str] | None = None
 ) -> Response:
-    box, visitor = box_of(request), visitor_of(request)
+    box = box_of(request)
     number = min(number, len(found.cursors) + 1)
     rows = await _page_of(box, name, found, number)
-    if name and number == 1:
-        detail = {"fields": sorted(found.form), "found": rows.found}
-        await box.access(visitor, "search", None, **detail)
     return page(
         request,
         "recordings.html",

@@ -43,7 +43,7 @@ async def _page(
         alarm_text=alarm_text,
         people=box.accounts.people(),
         signed_in={person.name: len(box.store.sessions_of(person.name)) for person in box.accounts.people()},
-        waiting=len(spool.waiting(box.data / "web" / "spool")),
+        waiting=len(spool.waiting(box.spool)),
         form=form or {},
         faults=faults or {},
     )
