@@ -91,6 +91,14 @@ def test_a_person_signs_in_listens_and_walks_about(world: World, browser_page: t
     page.get_by_test_id("undo").click()
     expect(page.get_by_test_id("flash")).to_contain_text("brought back")
 
+    # The wall says by itself that the recorder went, and shows the lines by itself when it is back.
+    page.get_by_test_id("nav-lines").click()
+    expect(page.locator("[data-line]")).to_have_count(4)
+    world.box.stop()
+    expect(page.get_by_test_id("daemon-down")).to_be_visible()
+    world.box.start()
+    expect(page.locator("[data-line]")).to_have_count(4)
+
     page.get_by_test_id("language-zh-CN").click()
     expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
     page.get_by_test_id("language-en").click()

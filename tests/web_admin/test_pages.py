@@ -324,7 +324,7 @@ def test_the_language_follows_the_browser_then_the_user(world: World) -> None:
 def test_the_event_stream_brings_tiles_and_ends_with_the_session(world: World) -> None:
     watcher = world.someone()
     watcher.sign_in("auditor-only")
-    with watcher.stream("GET", "/events?view=wall", headers={"Accept": "text/event-stream"}) as stream:
+    with watcher.stream("GET", "/events?view=wall&tiles=4", headers={"Accept": "text/event-stream"}) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         lines = stream.iter_lines()
         seen = ""

@@ -100,6 +100,8 @@ class Seen:
 
     def __init__(self, request: Request, wall: bool) -> None:
         self._request = request
+        tiles = request.query_params.get("tiles", "")
+        self._count = int(tiles) if tiles.isdecimal() else 0
         self._wall = wall
         self._tiles: dict[int, tuple[Any, ...]] = {}
         self._levels: dict[int, float] = {}
@@ -125,15 +127,17 @@ class Seen:
             self._head = head
             parts.append(head)
         if self._wall:
-            if set(lines) != set(self._tiles) and self._head and self._summary:
-                parts.append('<div id="reload-wall"></div>')
+            if len(lines) != self._count:
+                # The daemon came or went: another wall altogether.
+                self._count = len(lines)
+                return message("html", '<div id="reload-wall"></div>')
             parts += self._changed_tiles(values, lines)
         return message("html", "".join(parts)) if parts else ""
 
     def _changed_tiles(self, values: dict[str, Any], lines: dict[int, LineSnapshot]) -> list[str]:
         parts = []
         counts = fragment("wall_summary.html", {**values, "summary": summary(lines)})
-        if counts != self._summary:
+        if lines and counts != self._summary:
             self._summary = counts
             parts.append(counts)
         for number, line in lines.items():

@@ -229,7 +229,7 @@ const stream = {
     this.source = null;
     if (!wanted) return;
     this.view = view;
-    this.source = new EventSource(`/events?view=${view}`);
+    this.source = new EventSource(`/events?view=${view}&tiles=${$$(".tile").length}`);
     this.source.addEventListener("html", (event) => replace(event.data));
     this.source.addEventListener("levels", (event) => levels(JSON.parse(event.data)));
     this.source.addEventListener("finished", (event) => this.finished(Number(event.data)));
@@ -251,7 +251,7 @@ function replace(html) {
   template.innerHTML = html;
   for (const fresh of [...template.content.children]) {
     const old = document.getElementById(fresh.id);
-    if (fresh.id === "reload-wall") { htmx.ajax("GET", "/lines", { target: "#page", select: "#page", swap: "outerHTML" }); return; }
+    if (fresh.id === "reload-wall") { htmx.ajax("GET", "/lines", { target: "#page", select: "#page", swap: "outerHTML" }); stream.view = null; return; }
     if (!old) continue;
     const focused = old.contains(document.activeElement) && document.activeElement !== old
       ? document.activeElement.dataset.testid : null;
