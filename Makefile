@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BUILD := build
-PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes --only-binary :all:
+PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes --use-pep517 --only-binary :all:
 LISTEN ?= 127.0.0.1:8090
 DATA ?= var
 
