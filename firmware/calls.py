@@ -130,6 +130,11 @@ class Calls:
         self.facts = Facts()
 
     @property
+    def last_digit(self) -> int:
+        """The end of the block in which the last digit of this call was heard; -1 if there was none."""
+        return -1 if self._last_digit is None else self._last_digit
+
+    @property
     def deadline(self) -> int:
         """The sample at which `due` has something to do; NEVER if nothing is waited for."""
         length = NEVER

@@ -256,6 +256,8 @@ class Switch:
             self._decide(line, line.calls.caller_id(start, event.value or None, str(name) if name else None))
         elif first and event.kind == "dtmf":
             self._input(line, Input.DIGIT, start, value=event.value)
+        elif start < line.calls.last_digit:
+            pass  # Nothing that was there before the last digit answers the dialling; dial tone is at times misheard.
         elif first and event.kind == "speech":
             self._input(line, Input.SPEECH, start)
         elif first and event.kind == "progress" and event.value in PROGRESS:

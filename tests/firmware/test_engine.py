@@ -1,11 +1,14 @@
 """Scripted lines through every trigger: where recordings start and end, what is in them, and why."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from firmware.cards import BLOCK, ChannelStatus, LineEventKind
+from dsp.events import Event
+from firmware.analysis import Heard, What
+from firmware.cards import BLOCK, Block, ChannelStatus, LineEventKind
 from firmware.config import RecordingConfig
 from recorder.model import Direction, StopReason, Trigger
 from tests.bench.path_bench import all_figures
@@ -71,6 +74,53 @@ def test_an_incoming_call_knows_its_ringing_and_an_outgoing_one_its_digits(tmp_p
     marks = [(m.value, m.start_sample) for m in outgoing.marks if m.kind == "dtmf"]
     assert "".join(value for value, _ in marks) == "62345678"
     assert all(abs(at - (3 * S + i * 1280)) <= 240 for i, (_, at) in enumerate(marks))
+
+
+def tell(rig: Rig, block: int, event: Event) -> None:
+    """Lets the detectors report this, too, in that block."""
+    analysis = rig.engine.pumps[0].analysis
+    feed = analysis.feed
+    last = 0
+
+    def feed_and_tell(block_fed: Block) -> list[Heard]:
+        nonlocal last
+        heard = [
+            h if h.event is None else replace(h, event=replace(h.event, id=2 * h.event.id)) for h in feed(block_fed)
+        ]
+        last = max([last, *(h.event.id for h in heard if h.event is not None)])
+        if block_fed.first_sample == block * BLOCK:
+            heard.append(Heard(What.EVENT, event.channel, 0, event=replace(event, id=last + 1)))
+        return heard
+
+    analysis.feed = feed_and_tell  # type: ignore[method-assign, assignment]
+
+
+@pytest.mark.parametrize("told_s", [2.5, 3.9])
+@pytest.mark.parametrize(("kind", "value"), [("progress", "ringback"), ("progress", "busy"), ("speech", "")])
+def test_a_sound_that_began_before_the_last_digit_is_no_answer(
+    tmp_path: Path, told_s: float, kind: str, value: str
+) -> None:
+    """Dial tone taken for something else, reported before the first digit or among them."""
+    card = ScriptedCard(20)
+    card.lift(1 * S, 15 * S)
+    card.lay(3 * S, digits("65035039"))
+    rig = Rig(tmp_path, card)
+    tell(rig, round(told_s * 50), Event(0, 0, kind, 1.2, None, value))
+    (file,) = rig.run().files
+    assert file.end is not None and (file.end.direction, file.end.dialled) == (Direction.OUT, "65035039")
+    assert any(mark.kind == kind and mark.value == value for mark in file.marks)
+
+
+def test_ringback_after_the_last_digit_closes_the_number(tmp_path: Path) -> None:
+    card = ScriptedCard(20)
+    card.lift(1 * S, 15 * S)
+    card.lay(3 * S, digits("1234"))
+    card.lay(5 * S, digits("99"))
+    rig = Rig(tmp_path, card)
+    tell(rig, 225, Event(0, 0, "progress", 4.0, None, "ringback"))
+    (file,) = rig.run().files
+    assert file.end is not None and file.end.dialled == "1234"
+    assert "".join(mark.value for mark in file.marks if mark.kind == "dtmf") == "123499"
 
 
 def test_pulses_are_dialled_digits_in_the_same_recording(tmp_path: Path) -> None:
