@@ -87,6 +87,7 @@ class Pump:
 
     def start(self) -> None:
         """Takes the card, raising `CardError`, and begins."""
+        self.switch.known_since(self._clock.moment().utc_ns)
         self.card.start()
         self.figures.state = "running"
         self._thread.start()

@@ -111,6 +111,12 @@ class Switch:
 
     # The pump's side.
 
+    def known_since(self, utc_ns: int) -> None:
+        """The card is about to be started: the lines are what they are from now on."""
+        for line in self.lines:
+            line.since_utc_ns = utc_ns
+            line.view = View(since_utc_ns=utc_ns)
+
     def at(self, now: int, moment: Moment) -> None:
         """The next block ends before sample `now`, at this moment."""
         self.now, self._moment = now, moment

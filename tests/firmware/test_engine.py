@@ -12,7 +12,7 @@ from firmware.cards import BLOCK, Block, ChannelStatus, LineEventKind
 from firmware.config import RecordingConfig
 from recorder.model import Direction, StopReason, Trigger
 from tests.bench.path_bench import all_figures
-from tests.firmware.rig import CUT, OFF, RATE, Rig, ScriptedCard, digits, noise, run, tones
+from tests.firmware.rig import CUT, OFF, RATE, START_UTC_NS, Rig, ScriptedCard, digits, noise, run, tones
 from tests.material import stretch
 
 S = RATE
@@ -244,6 +244,12 @@ def test_snapshots_show_the_call_while_it_goes_on(tmp_path: Path) -> None:
     assert line.call_start_utc_ns == result.files[0].start.utc_ns and line.simulated
     after = result.engine.snapshots()[0]
     assert (after.state, after.recording, after.number) == ("idle", None, None)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_line_that_never_changed_is_what_it_is_since_its_card_was_started(tmp_path: Path, enabled: bool) -> None:
+    result = run(tmp_path, ScriptedCard(2), enabled=enabled)
+    assert result.engine.snapshots()[0].since_utc_ns - START_UTC_NS in range(20_000_001)
 
 
 def test_what_is_durable_is_reported_and_never_more_than_was_published(tmp_path: Path) -> None:
