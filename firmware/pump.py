@@ -77,6 +77,7 @@ class Pump:
         self._any_down = self._away = False
         self._last_ns = self._held_ns = 0
         self._gap_end = np.full(self._channels, -1, np.int64)
+        self._gap_why = [""] * self._channels
         self._asked: list[tuple[Callable[[], str | None], Future[str | None]]] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -256,12 +257,17 @@ class Pump:
         gone = np.flatnonzero(block.status).tolist()
         begun = []
         for channel in gone:
-            late = block.status[channel] == ChannelStatus.LATE
-            why = reason or ("overrun" if channel in overrun else "late" if late else "card")
+            begins = self._gap_end[channel] != block.first_sample
+            if block.status[channel] == ChannelStatus.LATE:
+                why = "late"
+            elif channel in overrun or (not begins and self._gap_why[channel] == "overrun"):
+                why = "overrun"  # A driver says it once, at the beginning of the burst.
+            else:
+                why = reason or "card"
             self.switch.missing(channel, block.first_sample, end, why)
-            if self._gap_end[channel] != block.first_sample:
+            if begins:
                 begun.append(channel)
-            self._gap_end[channel] = end
+            self._gap_end[channel], self._gap_why[channel] = end, why
         self.figures.lost_samples += len(gone) * (end - block.first_sample)
         self.figures.gaps += len(begun)
         if begun:

@@ -39,6 +39,20 @@ def test_lost_blocks_are_one_gap_and_the_time_line_stays_true(tmp_path: Path, st
     assert ("raised", "frames_lost", "line 1") in result.alarms
 
 
+def test_a_burst_that_the_card_reports_once_is_one_gap_with_one_reason(tmp_path: Path) -> None:
+    card = call_card()
+    card.status[300:380] = ChannelStatus.LOST
+    card.status[400:402] = ChannelStatus.LOST
+    card.tell(300 * BLOCK, LineEventKind.OVERRUN, 80 * BLOCK)
+    result = run(tmp_path, card)
+    (file,) = result.files
+    assert [(gap.start_sample, gap.samples, gap.reason) for gap in file.gaps] == [
+        (300 * BLOCK - 2 * S, 80 * BLOCK, "overrun"),
+        (400 * BLOCK - 2 * S, 2 * BLOCK, "card"),
+    ]
+    assert result.engine.health().gaps.count == 2
+
+
 def test_a_jump_of_the_index_is_a_gap_of_just_that_many_samples(tmp_path: Path) -> None:
     card = call_card()
     card.skipped[400] = 1001
