@@ -135,6 +135,11 @@ class Calls:
         return -1 if self._last_digit is None else self._last_digit
 
     @property
+    def number_complete(self) -> bool:
+        """No digit will be added to the number."""
+        return self._dialled or self.facts.direction is not Direction.OUT
+
+    @property
     def deadline(self) -> int:
         """The sample at which `due` has something to do; NEVER if nothing is waited for."""
         length = NEVER

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from firmware.ring import Ring
-from recorder.model import Anchor, Mark, RecordingEnd, RecordingStart, StopReason
+from recorder.model import Anchor, CallClass, Direction, Mark, RecordingEnd, RecordingStart, StopReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,19 @@ class Close:
     end: RecordingEnd
 
 
-Order = Open | Hold | GoOn | Gone | Say | Close
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the call by now, for the lists. The number is told when it is complete."""
+
+    handle: str
+    direction: Direction = Direction.UNKNOWN
+    number: str | None = None
+    name: str | None = None
+    call_class: CallClass = CallClass.NONE
+    class_confidence: float = 0.0
+
+
+Order = Open | Hold | GoOn | Gone | Say | Known | Close
 Describe = Callable[[str, StopReason, dict[str, Any]], RecordingEnd]
 """What is known of a recording (by handle) at this moment, as its end for this reason."""
 

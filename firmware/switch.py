@@ -25,9 +25,9 @@ from firmware.cards import Card, LineEvent, LineEventKind
 from firmware.clock import NS, RATE, Moment
 from firmware.config import LineConfig
 from firmware.lines import OFF_HOOK, Input, Output, State, step
-from firmware.orders import Close, Feed, Gone, GoOn, Hold, Missing, Open, Say, add_missing
+from firmware.orders import Close, Feed, Gone, GoOn, Hold, Known, Missing, Open, Say, add_missing
 from firmware.writer import LedgerQueue
-from recorder.model import Anchor, CallClass, Mark, RecordingEnd, RecordingStart, StopReason, Trigger
+from recorder.model import Anchor, CallClass, Direction, Mark, RecordingEnd, RecordingStart, StopReason, Trigger
 
 SAMPLE_NS = NS // RATE
 RING_PAUSE_SAMPLES = 6 * RATE
@@ -37,6 +37,7 @@ OWN_MARKS = 1 << 32
 PROGRESS = {
     "dial": Input.DIAL, "ringback": Input.RINGBACK, "busy": Input.BUSY, "congestion": Input.CONGESTION,
 }  # fmt: skip
+NOTHING = (Direction.UNKNOWN, None, None, CallClass.NONE)
 CLASSES = {"voice": Input.VOICE, "fax": Input.FAX, "modem": Input.MODEM, "music": Input.MUSIC}
 INPUTS = {
     What.OFF_HOOK: Input.OFF_HOOK, What.RELEASED: Input.ON_HOOK, What.CUT: Input.CUT, What.BATTERY: Input.BATTERY,
@@ -80,6 +81,8 @@ class Line:
     since_utc_ns: int = 0
     live: Live | None = None
     last_handle: str | None = None
+    told: tuple[Direction, str | None, str | None, CallClass] = NOTHING
+    """Of the call, to the lists of recordings."""
     ring_deadline: int = NEVER
     ring_mark: tuple[int, int] | None = None
     gaps: deque[Missing] = field(default_factory=deque)
@@ -364,7 +367,7 @@ class Switch:
             utc_offset_s=round(offset.total_seconds()), zone=self._zone[0], run=self._run,
             anchor=self._anchor(self.now - first), continues=line.last_handle if begin.continues else None,
         )  # fmt: skip
-        line.live, line.last_handle = Live(start), start.handle
+        line.live, line.last_handle, line.told = Live(start), start.handle, NOTHING
         missing = tuple(gap for gap in line.gaps if gap.end_sample > first)
         self._feed.orders.append(Open(start.handle, start, missing))
         self._mark(line, "state", first, first, line.state)
@@ -407,6 +410,8 @@ class Switch:
         """After a line was touched: when it must be looked at again, and what others see of it."""
         self._due[line.channel] = min(line.ring_deadline, line.calls.deadline)
         facts, in_call = line.calls.facts, line.state in OFF_HOOK or line.state is State.RINGING
+        if line.live is not None and line.calls.number_complete:
+            self._tell(line, line.live.start.handle, facts)
         since = facts.start_sample
         line.view = View(
             line.state, line.since_utc_ns,
@@ -417,6 +422,12 @@ class Switch:
             self.utc_ns(since) if in_call and since is not None else None,
             line.live, line.calls.recording_trigger is not None,
         )  # fmt: skip
+
+    def _tell(self, line: Line, handle: str, facts: decided.Facts) -> None:
+        """What is known of the call that is recorded, when it changes: a few times a call."""
+        told, line.told = line.told, (facts.direction, facts.number, facts.name, facts.call_class)
+        if line.told != told:
+            self._feed.orders.append(Known(handle, *line.told, facts.class_confidence))
 
     # Time.
 

@@ -28,7 +28,7 @@ from msgspec.structs import replace
 
 from cffi_bindings.libc import syncfs
 from firmware.alarms import AlarmSink
-from firmware.orders import Close, Feed, Gone, GoOn, Hold, Missing, Open, Order, add_missing
+from firmware.orders import Close, Feed, Gone, GoOn, Hold, Known, Missing, Open, Order, add_missing
 from firmware.ring import RATE
 from recorder.errors import RecordingError
 from recorder.ledger import Ledger
@@ -69,6 +69,9 @@ class Take:
     close: Close | None = None
     unsaid: list[Mark | Anchor] = field(default_factory=list)
     """For a file that is not there yet."""
+    known: Known | None = None
+    known_to_ledger: Known | None = None
+    """Of the file that is being written."""
     made: bool = False
     """There was a file before the one that is to be made."""
     attempts: int = 0
@@ -227,6 +230,8 @@ class Writer:
             take.hold = None
         elif isinstance(order, Gone):
             add_missing(take.missing, order.missing)
+        elif isinstance(order, Known):
+            take.known = order
         elif isinstance(order, Close):
             take.close = order
         else:
@@ -256,6 +261,8 @@ class Writer:
         take.unsaid.clear()
         if take.fresh:
             file.flush()
+        if take.known is not take.known_to_ledger and take.known is not None:
+            self._tell(take, take.known)
 
     def _copy(self, take: Take, file: OpenRecording, until: int) -> None:
         lost, law = take.feed.ring.read(take.start.channel, take.next, until - take.next)
@@ -314,6 +321,15 @@ class Writer:
             if take.file is not None:
                 take.file.synced()
 
+    def _tell(self, take: Take, known: Known) -> None:
+        handle, take.known_to_ledger = take.start.handle, known
+        self._ledger.submit(
+            lambda ledger: ledger.known(
+                handle, known.direction, known.number, known.name, known.call_class, known.class_confidence
+            ),
+            change="known",
+        )
+
     # Ends, and what the disk refuses.
 
     def _finished(self, take: Take, head: int) -> bool:
@@ -359,6 +375,7 @@ class Writer:
         file = OpenRecording.create(self._data, start)
         self._state_lost(take, start.first_sample)
         take.start, take.file, take.next, take.made = start, file, start.first_sample, True
+        take.known_to_ledger = None
         self._ledger.submit(lambda ledger: ledger.started(start), change="started")
 
     def _state_lost(self, take: Take, to_sample: int) -> None:

@@ -25,9 +25,10 @@ from recorder.errors import NotFoundError, RecordingError, RefusedError
 from recorder.folder import lock, open_catalogue
 from recorder.ids import Ids
 from recorder.journal import Entry, Journal, Side
-from recorder.model import Alarm, Note, Recording, RecordingStart, Severity, State, StopReason
+from recorder.model import Alarm, CallClass, Direction, Note, Recording, RecordingStart, Severity, State, StopReason
 from recorder.reconcile import Findings
 from recorder.recovery import recover
+from recorder.search import decode_live
 from recorder.wav import begun, row_of
 
 _DAY_NS = 86_400_000_000_000
@@ -153,6 +154,25 @@ class Ledger:
             row = row_of(file, file.path, row_id)
             data = tb.encode(row)
             self._commits.do(lambda txn: txn.put(bytes.fromhex(row.handle), data, db=self.catalogue.tables["live"]))
+            return row
+
+    def known(
+        self, handle: str, direction: Direction, number: str | None, name: str | None, call_class: CallClass,
+        class_confidence: float,
+    ) -> Recording | None:  # fmt: skip
+        """What has become known of a call that is being recorded, for the lists; its file says it when it is sealed.
+
+        Returns the row; None if the recording is not (any more) listed as live."""
+        with self.batch():
+            live, key = self.catalogue.tables["live"], bytes.fromhex(handle)
+            data = self._commits.txn.get(key, db=live)
+            if data is None:
+                return None
+            row = replace(
+                decode_live(data), direction=direction, number=number, name=name, call_class=call_class,
+                class_confidence=class_confidence,
+            )  # fmt: skip
+            self._commits.do(lambda txn: txn.put(key, tb.encode(row), db=live))
             return row
 
     def sealed(self, recording: Recording, discard: StopReason | None = None) -> Recording:

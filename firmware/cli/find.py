@@ -79,7 +79,8 @@ def _row(box: Box, row: Recording, short: bool) -> tuple[Cell, ...]:
     return (
         short_text(row.start_utc_ns, box.zone), row.line, clock_text(length_s),
         "" if row.direction is Direction.UNKNOWN else str(row.direction), row.number, row.name,
-        None if live else str(row.call_class), row.dtmf, "recording" if live else str(row.stop_reason or ""),
+        None if live and row.call_class is CallClass.NONE else str(row.call_class), row.dtmf,
+        "recording" if live else str(row.stop_reason or ""),
         row.gaps or None, row.handle[:ENOUGH] if short else row.handle,
     )  # fmt: skip
 

@@ -246,6 +246,20 @@ def test_snapshots_show_the_call_while_it_goes_on(tmp_path: Path) -> None:
     assert (after.state, after.recording, after.number) == ("idle", None, None)
 
 
+def test_the_lists_learn_of_a_call_in_progress_whom_it_is_with_and_what_it_is(tmp_path: Path) -> None:
+    card = ScriptedCard(25)
+    card.lift(2 * S, 20 * S)
+    card.lay(4 * S, digits("65035039"))
+    card.lay(8 * S, stretch(1, 11))
+    result = run(tmp_path, card)
+    rows = [(e["change"], e["recording"]) for e in result.published if e["event"] == "recording"]
+    known = [(row.direction, row.number, row.call_class) for change, row in rows if change == "known"]
+    assert [change for change, _ in rows] == ["started", *["known"] * len(known), "sealed"]
+    assert 1 <= len(known) <= 3 and {number for _, number, _ in known} == {"65035039"}
+    assert known[-1] == ("out", "65035039", "voice")
+    assert {row.state for change, row in rows if change == "known"} == {"live"}
+
+
 @pytest.mark.parametrize("enabled", [True, False])
 def test_a_line_that_never_changed_is_what_it_is_since_its_card_was_started(tmp_path: Path, enabled: bool) -> None:
     result = run(tmp_path, ScriptedCard(2), enabled=enabled)

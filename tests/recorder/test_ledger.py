@@ -2,16 +2,17 @@
 
 import os
 import random
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from recorder import disk, journal
+from recorder import chain, disk, journal
 from recorder.access import Person, Reader, Role
 from recorder.catalogue import Catalogue
 from recorder.errors import CatalogueError, JournalError, LockedError, NotFoundError, RefusedError
-from recorder.ledger import Ledger, rebuild
+from recorder.ledger import JOURNAL_BROKEN, Ledger, rebuild
 from recorder.model import CallClass, Direction, Query, Severity, State, StopReason, Trigger
 from recorder.verify import Finding, verify, verify_one
 from tests.recorder import values
@@ -199,6 +200,19 @@ def test_one_recording_whose_writing_failed_is_sealed_while_the_box_runs(tmp_pat
         assert ledger.catalogue.counts().live == 0
 
 
+def test_a_call_in_progress_is_found_by_what_is_known_of_it(tmp_path: Path) -> None:
+    with ledger_of(tmp_path) as ledger:
+        recording = open_recording(ledger, 1)
+        told = ledger.known(recording.handle, Direction.OUT, "65035039", None, CallClass.VOICE, 0.9)
+        query = Query(number="*5039*", direction=Direction.OUT, states=(State.LIVE, State.SEALED))
+        (row,) = ledger.catalogue.search(query).rows
+        assert row == told and (row.state, row.number, row.call_class) == (State.LIVE, "65035039", CallClass.VOICE)
+        recording.close()
+        ledger.recover(recording.path)
+        assert ledger.known(recording.handle, Direction.IN, "1", None, CallClass.FAX, 1.0) is None
+        assert ledger.catalogue.get(recording.handle).number != "1"
+
+
 def test_missing_and_returning_files(tmp_path: Path) -> None:
     with ledger_of(tmp_path) as ledger:
         row = record(ledger, 1)
@@ -261,19 +275,79 @@ def test_a_second_ledger_is_refused_and_names_the_first(tmp_path: Path) -> None:
         pass
 
 
-def test_a_broken_journal_is_named_and_the_folder_is_free_again(tmp_path: Path) -> None:
-    with ledger_of(tmp_path) as ledger:
-        row = record(ledger, 1)
-        ledger.note(row.handle, "x", "user:li")
+def test_a_broken_journal_is_told_and_recording_goes_on(tmp_path: Path) -> None:
+    clock = HandClock()
+    with ledger_of(tmp_path, clock) as ledger:
+        handles = busy_day(ledger, clock)
+        whole = ledger.catalogue.dump()["rows"]
     path = tmp_path / "journal" / "000001.journal"
-    whole = path.read_bytes()
-    path.write_bytes(whole.replace(b'"act":"sealed"', b'"act":"purged"'))
+    damaged = path.read_bytes().replace(b'"act":"unrecorded"', b'"act":"unrecorder"', 1)
+    path.write_bytes(damaged)
     for _ in range(2):
-        with pytest.raises(JournalError, match="broken at entry 2"):
-            Ledger.open(tmp_path, HandClock(), random.Random(1))
-    path.write_bytes(whole)
-    with ledger_of(tmp_path) as ledger:
-        assert ledger.catalogue.get(row.handle).notes == 1
+        with ledger_of(tmp_path, clock) as ledger:
+            (told,) = ledger.findings.journal_broken
+            assert re.match(r"journal/000001.journal: the chain is broken at entry \d+: from byte \d+", told)
+            assert (ledger.findings.rebuilt, ledger.catalogue.dump()["rows"]) == (None, whole)
+            assert "chain" in [operation.act for operation in ledger.catalogue.operations()]
+    with ledger_of(tmp_path, clock) as ledger:
+        ledger.alarm_raise(JOURNAL_BROKEN, Severity.CRITICAL, "journal")
+        after = record(ledger, 30, utc_ns=clock.utc_ns)
+    with ledger_of(tmp_path, clock) as ledger:
+        assert ledger.findings.journal_broken == ()
+        ledger.note(handles[0], "goes on", "user:li")
+    assert path.read_bytes() == damaged
+    rebuild(tmp_path, clock, random.Random(1))
+    with ledger_of(tmp_path, clock) as ledger:
+        assert (ledger.findings.journal_broken, ledger.findings.rebuilt) == ((), None)
+        assert len(ledger.catalogue.notes(handles[0])) == 3
+        assert ledger.catalogue.get(after.handle).state is State.SEALED
+        assert ledger.catalogue.unrecorded() == []
+    assert_same_when_rebuilt(tmp_path)
+    *_, (_, verdict) = chain.verify_chain(tmp_path / "journal")
+    assert verdict is not None and verdict.errors == (told,) and verdict.unproved > 0
+
+
+def test_damage_in_an_older_file_is_found_by_a_rebuild(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "ROTATE_BYTES", 2000)
+    clock = HandClock()
+    with ledger_of(tmp_path, clock) as ledger:
+        handles = busy_day(ledger, clock)
+    path = tmp_path / "journal" / "000001.journal"
+    path.write_bytes(path.read_bytes().replace(b'"act":"sealed"', b'"act":"purged"', 1))
+    with ledger_of(tmp_path, clock) as ledger:
+        assert ledger.findings.journal_broken == ()
+    assert len(rebuild(tmp_path, clock, random.Random(1)).journal_broken) == 1
+    with ledger_of(tmp_path, clock) as ledger:
+        assert len(ledger.findings.journal_broken) == 1, "as long as no alarm has told of it"
+        assert {ledger.catalogue.get(handle).state for handle in handles} == {State.SEALED, State.TRASH}
+    assert_same_when_rebuilt(tmp_path)
+
+
+@pytest.mark.parametrize("lost", ["000001", "000002", "000003", "last", "all"])
+def test_a_lost_journal_file_is_told_and_recording_goes_on(
+    tmp_path: Path, lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "ROTATE_BYTES", 2000)
+    clock = HandClock()
+    with ledger_of(tmp_path, clock) as ledger:
+        handles = busy_day(ledger, clock)
+    files = [path for path in chain.journal_files(tmp_path / "journal") if path.stat().st_size]
+    assert len(files) > 3
+    for path in {"last": files[-1:], "all": files}.get(lost, [tmp_path / "journal" / f"{lost}.journal"]):
+        path.unlink()
+    with ledger_of(tmp_path, clock) as ledger:
+        assert ledger.findings.journal_broken
+        assert (ledger.findings.rebuilt is not None) == (lost in ("last", "all"))
+        after = record(ledger, 30, utc_ns=clock.utc_ns)
+    findings = rebuild(tmp_path, clock, random.Random(1))
+    assert findings.damaged == []
+    with ledger_of(tmp_path, clock) as ledger:
+        states = {ledger.catalogue.get(handle).state for handle in [*handles, after.handle]}
+        assert states <= {State.SEALED, State.TRASH}
+        ledger.alarm_raise(JOURNAL_BROKEN, Severity.CRITICAL, "journal")
+    with ledger_of(tmp_path, clock) as ledger:
+        assert ledger.findings.journal_broken == ()
+    assert_same_when_rebuilt(tmp_path)
 
 
 def test_a_damaged_catalogue_is_made_anew(tmp_path: Path) -> None:
@@ -314,7 +388,8 @@ def test_a_catalogue_of_another_journal_is_made_anew(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "b" / "catalogue")
     shutil.copytree(tmp_path / "a" / "catalogue", tmp_path / "b" / "catalogue")
     with ledger_of(tmp_path / "b") as ledger:
-        assert ledger.findings.rebuilt is not None and "another journal" in ledger.findings.rebuilt
+        assert ledger.findings.rebuilt is not None and "not in the journal" in ledger.findings.rebuilt
+        assert "remembers" in ledger.findings.journal_broken[0]
         assert [row.handle for row in ledger.catalogue.search(Query()).rows] == [values.handle(8)]
 
 
@@ -346,8 +421,8 @@ def test_an_act_that_the_journal_cannot_take_is_not_done(tmp_path: Path, monkeyp
         ledger.trash([row.handle], "x", "user:li")
         assert ledger.catalogue.get(row.handle).state is State.TRASH
     assert_same_when_rebuilt(tmp_path)
-    *_, (_, verdict) = journal.verify_chain(tmp_path / "journal")
-    assert verdict is not None and verdict.error is None
+    *_, (_, verdict) = chain.verify_chain(tmp_path / "journal")
+    assert verdict is not None and verdict.errors == ()
 
 
 def test_an_interrupted_purge_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
