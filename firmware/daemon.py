@@ -31,7 +31,7 @@ from firmware.config import CONFIG_NAME, Config, ConfigError, system_zone
 from firmware.config_file import default_text, load, save
 from firmware.control import ControlServer
 from recorder.errors import LockedError, RecorderError
-from recorder.ledger import Ledger
+from recorder.ledger import JOURNAL_BROKEN, Ledger
 
 log = logging.getLogger("firmware")
 
@@ -158,10 +158,11 @@ def _tell_findings(alarms: Alarms, ledger: Ledger, foreign: list[tuple[Path, str
     found = ledger.findings
     if found.rebuilt:
         log.warning("The catalogue was made anew from recordings and journal: %s", found.rebuilt)
-    if found.rebuilt and "another journal" in found.rebuilt:
-        alarms.raise_("journal_broken", "journal", reason=found.rebuilt)
     if found.recovered:
         alarms.raise_("recovered", "recordings", count=len(found.recovered))
+    if found.journal_broken:
+        log.error("The journal is damaged, a new chain was begun: %s", " ".join(found.journal_broken))
+        alarms.raise_(JOURNAL_BROKEN, "journal", reason=" ".join(found.journal_broken))
     if found.refused:
         alarms.raise_("reconcile_refused", "catalogue", reason=found.refused)
     for path, why in [*found.damaged, *foreign]:

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 from recorder import search
 from recorder import tables as tb
 from recorder.catalogue import find
+from recorder.chain import Entry, Side
 from recorder.errors import NotFoundError, RecordingError
-from recorder.journal import Entry, Side
 from recorder.model import (
     Alarm,
     Direction,

@@ -255,7 +255,7 @@ def find(txn: Any, tables: Tables, handle: str) -> Recording:
     raise NotFoundError(f"Recording {handle[:40]!r}: there is none by this handle. Search for it anew.")
 
 
-def alarms(txn: Any, tables: Tables, resolved: int) -> list[Alarm]:
+def alarms(txn: Any, tables: Tables, resolved: int | None) -> list[Alarm]:
     newest = txn.cursor(db=tables["alarms"]).iterprev(keys=False, values=True)
     closed = txn.cursor(db=tables["resolved_alarms"]).iterprev(keys=False, values=True)
     return [_decode_alarm(value) for value in (*newest, *islice(closed, resolved))]

@@ -11,10 +11,11 @@ from typing import Any
 
 import lmdb
 
-from recorder import acts, journal
+from recorder import acts
 from recorder.catalogue import Catalogue
+from recorder.chain import Entry, Side, Walk
 from recorder.errors import CatalogueError
-from recorder.journal import Entry, Journal, Side
+from recorder.journal import Journal
 from recorder.model import Recording
 from recorder.tables import Tables
 
@@ -106,6 +107,8 @@ class Commits:
         side: Side | None = None,
     ) -> Entry:  # fmt: skip
         """One entry, and what it does to the catalogue. Call inside a batch, after every check."""
+        if (chain := self.book.begin_chain(utc_ns)) is not None:
+            self._apply(chain, None)
         entry = self.book.append(act, actor, utc_ns, handle, detail, side)
         self._apply(entry, side)
         return entry
@@ -120,19 +123,22 @@ class Commits:
             after = applied(txn, self.catalogue.tables)[0]
         if after >= self.book.durable_seq:
             return
+        walk = Walk(self.data / "journal", after)
         self.txn = self.catalogue.env.begin(write=True)
         try:
-            for entry, side, reached in journal.read(self.data / "journal", after):
+            for count, (entry, side, _) in enumerate(walk.read(after), 1):
                 self._apply(entry, side)
-                if entry.seq % _CATCH_UP == 0 or entry.seq == self.book.durable_seq:
-                    self._step_on(entry.seq, reached)
+                if count % _CATCH_UP == 0:
+                    self._step_on(walk)
                     if progress is not None:
-                        progress(entry.seq)
+                        progress(count)
+            self._step_on(walk)
         finally:
             self._clear().abort()
+        self.book.breaks = self.book.breaks or walk.unnamed()
 
-    def _step_on(self, seq: int, reached: bytes) -> None:
-        stated = b"%d %s" % (seq, reached.hex().encode())
+    def _step_on(self, walk: Walk) -> None:
+        stated = b"%d %s" % (walk.seq, walk.hash.hex().encode())
         self.do(lambda txn: txn.put(b"applied", stated, db=self.catalogue.tables["meta"]))
         self.txn.commit()
         self._clear()

@@ -1,12 +1,13 @@
-"""Taking a data folder: its lock, and a catalogue that belongs to its journal."""
+"""Taking a data folder: its lock and its catalogue."""
 
 import fcntl
 import os
 import shutil
 from pathlib import Path
 
-from recorder import disk, journal
+from recorder import disk
 from recorder.catalogue import Catalogue
+from recorder.chain import FIRST_HASH
 from recorder.commits import applied
 from recorder.errors import CatalogueError, LockedError, remedy
 
@@ -32,23 +33,29 @@ def lock(data: Path) -> int:
     return fd
 
 
-def open_catalogue(data: Path, map_bytes: int, *, anew: bool) -> tuple[Catalogue, str | None]:
-    """The catalogue if it belongs to this journal, else a new one and why."""
+def open_catalogue(data: Path, map_bytes: int) -> tuple[Catalogue | None, str | None]:
+    """The catalogue that is there; or None, and why it cannot be used if there is one."""
+    if not (data / "catalogue").exists():
+        return None, None
+    try:
+        return Catalogue.open_writable(data, map_bytes), None
+    except CatalogueError as error:
+        return None, str(error)
+
+
+def remembered(catalogue: Catalogue | None) -> tuple[int, bytes]:
+    """The last entry of the journal that the catalogue has, and its hash."""
+    if catalogue is None:
+        return 0, FIRST_HASH
+    with catalogue.reading() as txn:
+        return applied(txn, catalogue.tables)
+
+
+def new_catalogue(data: Path, map_bytes: int) -> Catalogue:
+    """In place of whatever is there."""
     folder = data / "catalogue"
-    why = "asked for" if anew else None
-    if not anew and folder.exists():
-        try:
-            catalogue = Catalogue.open_writable(data, map_bytes)
-            with catalogue.reading() as txn:
-                seq, stated = applied(txn, catalogue.tables)
-            if journal.hash_at(data / "journal", seq) == stated:
-                return catalogue, None
-            catalogue.close()
-            why = f"it had entry {seq} of another journal, or of one that was longer"
-        except CatalogueError as error:
-            why = str(error)
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         raise CatalogueError(f"{folder}: the damaged catalogue cannot be removed. Correct the owner of the folder.")
     disk.make_folders(data, folder)
-    return Catalogue.open_writable(data, map_bytes), why
+    return Catalogue.open_writable(data, map_bytes)

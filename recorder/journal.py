@@ -7,58 +7,29 @@ SHA-256(salt, JSON): blanking the side record, salt and all, erases it and leave
 
 Entries are collected (`append`) and become durable together (`commit`), the side records first, so that an entry
 whose side record is missing was erased and not lost. Each entry names the first of its group: a line that cannot be
-read is a torn group if nothing of a later group follows it, and is cut when the journal is opened for writing;
-anything else is damage, which is reported with file and entry and never mended.
+read is a torn group if nothing of a later group follows it, and is cut when the journal is opened for writing.
+Anything else is damage: the files are left as they are, and the journal goes on as a new chain in a new file
+(`begin_chain`), whose first entry says so. Reading is the matter of `recorder.chain`.
 
-Weak: damage to the very last group looks like a tear. The catalogue remembers the last entry it took, and
-`Ledger.open` compares.
+Weak: opening checks the last file and that no file is missing; damage in an older one is met by whoever reads it
+(a rebuild, `verify_chain`).
 """
 
-import hashlib
 import os
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from recorder import disk
+from recorder.chain import FIRST_HASH, NEW_CHAIN, Break, Entry, Side, Walk, chained, committed, detail_of, holds
 from recorder.errors import JournalError, remedy
 
-FIRST_HASH = bytes(32)
 ROTATE_BYTES = 16 << 20
-
-
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One act. `detail` holds ids, digests, states and reason codes; nothing personal but the actor."""
-
-    seq: int
-    group: int
-    """`seq` of the first entry that became durable together with this one."""
-    utc_ns: int
-    act: str
-    actor: str
-    """`user:NAME`, `console:NAME` or `system`."""
-    handle: str | None = None
-    detail: dict[str, Any] = {}
-    side: str | None = None
-    """SHA-256 of salt and side record, hexadecimal."""
-
-
+_CHAIN_STEP = 1_000_000
+"""A new chain counts on from the next multiple: above every entry that may have been lost with the old one."""
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Entry).decode
-Side = dict[str, Any]
-Read = tuple[Entry, Side | None, bytes]
-"""An entry, its side record (None where it has none or it was erased) and its hash."""
-
-
-def chained(before: bytes, line: bytes) -> bytes:
-    return hashlib.sha256(before + line).digest()
-
-
-def committed(salt: bytes, record: bytes) -> str:
-    return hashlib.sha256(salt + record).hexdigest()
 
 
 class Journal:
@@ -81,20 +52,22 @@ class Journal:
         self._sides: list[bytes] = []
         self._group = 0
         self._broken = False
+        self._known_seq = 0
+        self.breaks: list[Break] = []
+        """What was found broken and no entry names yet: `begin_chain` comes before the next entry."""
+        self.remembers = True
+        """Whether the journal has the entry that `open` was told of."""
 
     @classmethod
-    def open(cls, folder: Path, rng: random.Random) -> "Journal":
+    def open(cls, folder: Path, rng: random.Random, known: tuple[int, bytes] = (0, FIRST_HASH)) -> "Journal":
         """Opens or begins the journal. Only its last file is checked; `verify_chain` checks all.
 
-        Raises `JournalError` naming the file and the entry where the chain is broken, or what the disk refused."""
+        `known`: number and hash of an entry that somebody (the catalogue) remembers; a journal without it has lost it.
+        A broken chain is no error, see `breaks`. Raises `JournalError` naming what the disk refused."""
         journal = cls(folder, rng)
         try:
             disk.make_folders(folder.parent, folder)
-            files = journal_files(folder)
-            if files:
-                journal._resume(files)
-            else:
-                journal._begin(1)
+            journal._resume(Walk(folder, 1 << 62, known[0]), known)
         except OSError as error:
             raise JournalError(f"{folder}: opening the journal failed ({error}). {remedy(error)}") from error
         return journal
@@ -147,6 +120,7 @@ class Journal:
         self._lines.clear()
         self._sides.clear()
         self.durable_seq, self._durable_hash = self.seq, self.hash
+        self.breaks = []
         if self._size > ROTATE_BYTES:
             self._rotate()
 
@@ -162,21 +136,62 @@ class Journal:
                 disk.close(fd)
         self._fd = self._side_fd = -1
 
-    def _resume(self, files: list[Path]) -> None:
-        before, seq = _end_of(files[-2]) if len(files) > 1 else (FIRST_HASH, 0)
-        scan = _Scan(files[-1], before, seq)
-        for _ in scan.lines():
+    def _resume(self, walk: Walk, known: tuple[int, bytes]) -> None:
+        for _ in walk.entries():
             pass
-        self.cut_bytes = scan.size - scan.whole
-        self._number = int(files[-1].stem)
-        self._fd, self._side_fd = disk.reopen(files[-1]), _open_or_create(files[-1].with_suffix(".side"))
-        self._size = scan.whole
+        self.breaks = walk.unnamed() or ([] if walk.proved else walk.breaks)
+        self.seq = self.durable_seq = walk.seq
+        self.hash = self._durable_hash = walk.hash
+        self._number = int(walk.files[-1].stem) if walk.files else 0
+        self._known_seq, self.remembers = known[0], holds(self.folder, *known)
+        if not self.breaks and not self.remembers:
+            self.breaks = self._forgotten(known[0])
+        if self.breaks:
+            return
+        try:
+            if walk.files:
+                self._reopen(walk.whole, walk.size)
+                return
+        except OSError:
+            # A file that cannot be written or whose side cannot be read stays; the chain goes on in the next.
+            self.cut_bytes = 0
+        self._begin(self._number + 1)
+
+    def _forgotten(self, known: int) -> list[Break]:
+        """The chain is whole, and yet it is not the one that the catalogue remembers."""
+        if known <= self.seq:
+            why = f"entry {known} is not the one that the catalogue remembers: changed with all after it, or exchanged."
+            return [Break(f"{self._number:06d}.journal", known, self.hash.hex(), why)]
+        # The numbers of files that may have been lost stay free: who finds them must be able to put them back.
+        lost = [self._number + 1]
+        while (self.folder / f"{lost[-1] + 1:06d}.side").exists():
+            lost.append(lost[-1] + 1)
+        self._number = lost[-1]
+        why = f"the end is lost, the catalogue remembers entries up to {known}."
+        return [Break(f"{number:06d}.journal", self.seq + 1, self.hash.hex(), why) for number in lost]
+
+    def _reopen(self, whole: int, size: int) -> None:
+        """The last file goes on; what is torn at its end is cut."""
+        path = self.folder / f"{self._number:06d}.journal"
+        self._fd, self._side_fd = disk.reopen(path), _open_or_create(path.with_suffix(".side"))
+        self._size, self.cut_bytes = whole, size - whole
         if self.cut_bytes:
-            disk.truncate(self._fd, scan.whole)
+            disk.truncate(self._fd, whole)
             disk.fdatasync(self._fd)
-        self.seq = self.durable_seq = scan.seq
-        self.hash = self._durable_hash = scan.hash
-        self._cut_side(files[-1].with_suffix(".side"))
+        self._cut_side(path.with_suffix(".side"))
+
+    def begin_chain(self, utc_ns: int) -> Entry | None:
+        """If something was found broken: leaves it as it is and begins a new chain with an entry that names it."""
+        if not self.breaks or self._lines:
+            return None
+        try:
+            if self._fd < 0 or self._size:
+                self._begin(self._number + 1)
+        except OSError as error:
+            raise JournalError(f"{self.folder}: no new file can be begun ({error}). {remedy(error)}") from error
+        self.seq = (max(self.seq, self._known_seq) // _CHAIN_STEP + 1) * _CHAIN_STEP
+        self.hash = FIRST_HASH
+        return self.append(NEW_CHAIN, "system", utc_ns, detail=detail_of(self.breaks))
 
     def _cut_side(self, path: Path) -> None:
         """Side records whose entry never became durable go: their numbers will be used again."""
@@ -228,160 +243,5 @@ class Journal:
         self._broken = False
 
 
-class _Scan:
-    """Reads one file, checking the chain, up to its end or to a torn group."""
-
-    def __init__(self, path: Path, before: bytes, seq: int) -> None:
-        self.path, self.hash, self.seq = path, before, seq
-        self._data = path.read_bytes()
-        self.size, self.whole = len(self._data), 0
-
-    def lines(self) -> Iterator[bytes]:
-        """The JSON of each entry. Raises `JournalError` where the chain is broken."""
-        data = self._data
-        while self.whole < self.size:
-            end = data.find(b"\n", self.whole)
-            line = data[self.whole + 65 : end]
-            reached = chained(self.hash, line)
-            if end < 0 or data[self.whole : self.whole + 65] != reached.hex().encode() + b" ":
-                self._judge()
-                return
-            self.hash = reached
-            self.seq += 1
-            self.whole = end + 1
-            yield line
-
-    def _judge(self) -> None:
-        """Torn, if no line of a group that was written later follows; else damaged."""
-        for line in self._data[self.whole :].split(b"\n"):
-            try:
-                entry = _decode(line[65:])
-            except msgspec.DecodeError:
-                continue
-            if entry.group > self.seq + 1 or entry.seq <= self.seq:
-                raise JournalError(
-                    f"{self.path}: the chain is broken at entry {self.seq + 1} (byte {self.whole}): it was changed or "
-                    "damaged after it was written. Fetch the file from the backup; until then nothing after it counts."
-                )
-
-
-def _end_of(path: Path) -> tuple[bytes, int]:
-    """Hash and number of a finished file's last entry, as it states them."""
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - (1 << 20)))
-        lines = file.read().splitlines()
-    try:
-        return bytes.fromhex(lines[-1][:64].decode()), _decode(lines[-1][65:]).seq
-    except (IndexError, ValueError, msgspec.DecodeError) as error:
-        raise JournalError(
-            f"{path}: its last entry cannot be read ({error}). Fetch the file from the backup."
-        ) from error
-
-
 def _open_or_create(path: Path) -> int:
     return disk.reopen(path) if path.exists() else disk.create(path)
-
-
-def journal_files(folder: Path) -> list[Path]:
-    return sorted(folder.glob("[0-9]*.journal"))
-
-
-def read(folder: Path, after: int = 0, *, strict: bool = False) -> Iterator[Read]:
-    """The durable entries with a number above `after`, with their side records; checks the chain of what it reads.
-
-    Raises `JournalError` naming file and entry where the chain is broken, and if `strict` also where a side record is
-    not what it was; else such a record counts as erased."""
-    files = journal_files(folder)
-    before, seq = FIRST_HASH, 0
-    for number, path in enumerate(files):
-        following = files[number + 1] if number + 1 < len(files) else None
-        if following is not None and following.stat().st_size and _end_of(path)[1] <= after:
-            before, seq = _end_of(path)
-            continue
-        sides = _sides(path.with_suffix(".side"))
-        scan = _Scan(path, before, seq)
-        for line in scan.lines():
-            if scan.seq > after:
-                entry = _decode(line)
-                yield entry, _matching(entry, sides, strict), scan.hash
-        if following is not None and scan.whole < scan.size:
-            raise JournalError(
-                f"{path}: entry {scan.seq + 1} is damaged, and there are later files. Fetch it from the backup."
-            )
-        before, seq = scan.hash, scan.seq
-
-
-_SideRecords = dict[int, tuple[bytes, bytes]]
-
-
-def _sides(path: Path) -> _SideRecords:
-    """Salt and record of each side record; both empty where it was erased."""
-    found = {}
-    for line in path.read_bytes().splitlines() if path.exists() else ():
-        number, _, rest = line.partition(b" ")
-        salt, _, record = rest.strip(b" ").partition(b" ")
-        if number.isdigit():
-            found[int(number)] = (salt, record)
-    return found
-
-
-def _matching(entry: Entry, sides: _SideRecords, strict: bool) -> Side | None:
-    if entry.side is None:
-        return None
-    salt, record = sides.get(entry.seq, (b"missing", b""))
-    if not salt and not record:
-        return None
-    try:
-        raw = bytes.fromhex(salt.decode())
-        if committed(raw, record) != entry.side or raw.hex().encode() != salt:
-            raise ValueError("it does not match its entry")
-        return msgspec.json.decode(record, type=dict[str, Any])
-    except (ValueError, msgspec.DecodeError) as error:
-        if not strict:
-            return None
-        raise JournalError(
-            f"Journal entry {entry.seq} ({entry.act}): its side record was changed or lost ({error}). "
-            "Fetch the side file from the backup."
-        ) from error
-
-
-def hash_at(folder: Path, seq: int) -> bytes | None:
-    """The stated hash of entry `seq`; None if there is no such entry."""
-    if seq == 0:
-        return FIRST_HASH
-    for path in reversed(journal_files(folder)):
-        lines = path.read_bytes().splitlines()
-        if not lines:
-            continue
-        try:
-            first = _decode(lines[0][65:]).seq
-            if first <= seq:
-                return bytes.fromhex(lines[seq - first][:64].decode()) if seq - first < len(lines) else None
-        except (ValueError, msgspec.DecodeError):
-            return None
-    return None
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """What a check of the whole journal found."""
-
-    entries: int
-    erased: int
-    """Side records that were erased on purpose."""
-    error: str | None
-    """Where the chain is broken; None if it is whole."""
-
-
-def verify_chain(folder: Path) -> Iterator[tuple[int, Verdict | None]]:
-    """Checks every entry and side record; yields (entries so far, None) now and then, at last the verdict."""
-    entries = erased = 0
-    try:
-        for entry, side, _ in read(folder, strict=True):
-            entries += 1
-            erased += entry.side is not None and side is None
-            if entries % 5000 == 0:
-                yield entries, None
-    except JournalError as error:
-        yield entries, Verdict(entries, erased, str(error))
-        return
-    yield entries, Verdict(entries, erased, None)

@@ -20,11 +20,12 @@ from recorder import acts, disk, reconcile
 from recorder import tables as tb
 from recorder.access import Access, Person, checked
 from recorder.catalogue import MAP_BYTES, Catalogue, alarms, find
+from recorder.chain import Entry, Side, breaks_of, chains, journal_files
 from recorder.commits import Commits
 from recorder.errors import NotFoundError, RecordingError, RefusedError
-from recorder.folder import lock, open_catalogue
+from recorder.folder import lock, new_catalogue, open_catalogue, remembered
 from recorder.ids import Ids
-from recorder.journal import Entry, Journal, Side
+from recorder.journal import Journal
 from recorder.model import Alarm, CallClass, Direction, Note, Recording, RecordingStart, Severity, State, StopReason
 from recorder.reconcile import Findings
 from recorder.recovery import recover
@@ -33,6 +34,8 @@ from recorder.wav import begun, row_of
 
 _DAY_NS = 86_400_000_000_000
 _FOUND_AT_ONCE = 1000
+JOURNAL_BROKEN = "journal_broken"
+"""Code of the alarm that tells of `findings.journal_broken`."""
 _PURGE = 200
 
 
@@ -71,19 +74,25 @@ class Ledger:
         """Takes the data folder: lock, journal, catalogue, recovery of open recordings, reconciliation.
 
         `rng` makes salts and setup codes: `random.SystemRandom` but in tests. `anew` makes the catalogue from nothing
-        and carries out what reconciliation would refuse. Raises `LockedError` naming the process that has the folder,
-        `JournalError` naming file and entry where the chain is broken, `CatalogueError` if the disk refuses."""
+        and carries out what reconciliation would refuse. A broken journal goes on as a new chain, see
+        `findings.journal_broken`. Raises `LockedError` naming the process that has the folder, `JournalError` or
+        `CatalogueError` if the disk refuses."""
         lock_fd = lock(data)
         book = catalogue = None
         try:
-            book = Journal.open(data / "journal", rng)
-            catalogue, why = open_catalogue(data, map_bytes, anew=anew)
+            catalogue, why = open_catalogue(data, map_bytes)
+            book = Journal.open(data / "journal", rng, remembered(catalogue))
+            if catalogue is not None and (anew or not book.remembers):
+                catalogue.close()
+                catalogue, why = None, "asked for" if anew else "its last entry is not in the journal"
+            catalogue = catalogue or new_catalogue(data, map_bytes)
             ledger = cls(data, clock, lock_fd, book, catalogue, Access(data, rng), trash_days, data_grace_days)
             ledger.findings.rebuilt = why
             ledger._commits.catch_up(progress)
             with catalogue.reading() as txn:
                 ledger._ids.resume(txn, catalogue.tables)
             ledger._reconcile(force=anew, progress=progress)
+            ledger.findings.journal_broken = ledger._broken_unheard()
         except BaseException:
             for opened in (catalogue, book):
                 if opened is not None:
@@ -134,6 +143,15 @@ class Ledger:
                 "damaged": len(findings.damaged), "refused": bool(findings.refused),
                 "journal_cut_bytes": findings.journal_cut_bytes,
             })  # fmt: skip
+
+    def _broken_unheard(self) -> tuple[str, ...]:
+        """Breaks of the journal that no alarm has told of since, this start's or an earlier one's."""
+        named = list(chains(journal_files(self.data / "journal")))
+        if not named:
+            return ()
+        with self.catalogue.reading() as txn:
+            told = [alarm.id for alarm in alarms(txn, self.catalogue.tables, None) if alarm.code == JOURNAL_BROKEN]
+        return tuple(str(one) for entry in named if entry.seq > max(told, default=0) for one in breaks_of(entry))
 
     def _enter_found(self, row: Recording, old: Recording | None, discard: StopReason | None) -> None:
         known = self._find(row.handle)

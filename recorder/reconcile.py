@@ -44,6 +44,8 @@ class Findings:
     """Why the catalogue was made anew."""
     journal_cut_bytes: int = 0
     """A torn last group of the journal was cut: acts that had not been answered."""
+    journal_broken: tuple[str, ...] = ()
+    """Where the journal's chain was found broken (file and entry), as long as no alarm has told of it."""
 
 
 @dataclass(slots=True)

@@ -244,6 +244,31 @@ def test_a_killed_daemon_comes_back_with_an_alarm_and_the_spool_is_taken(tmp_pat
         assert [path.name for path in spool.iterdir()] == ["2-a2.json"]
 
 
+def test_a_broken_journal_is_an_alarm_and_recording_goes_on(tmp_path: Path) -> None:
+    with Box(tmp_path, CARD) as box:
+        box.call("operation", act="sign_in", handle=None, detail={}, actor=ME)
+        box.call("operation", act="sign_out", handle=None, detail={}, actor=ME)
+        box.stop()
+        path = tmp_path / "journal" / "000001.journal"
+        damaged = path.read_bytes().replace(b'"sign_in"', b'"sign_up"', 1)
+        path.write_bytes(damaged)
+        box.start()
+        for _ in range(2):
+            (alarm,) = [one for one in box.call("alarm.list")["alarms"] if one["code"] == "journal_broken"]
+            assert (alarm["severity"], alarm["count"]) == ("critical", 1)
+            assert "journal/000001.journal: the chain is broken at entry" in alarm["values"]["reason"]
+            box.stop()
+            box.start()
+        handle = box.call("key", line=1, on=True, actor=ME)["handle"]
+        wait_for("some audio", lambda: box.call("lines")["lines"][0]["recorded_s"] > 0.3)
+        box.call("key", line=1, on=False, actor=ME)
+        wait_for(
+            "the sealed recording",
+            lambda: [(row.handle, row.state) for row in rows(tmp_path)] == [(handle, State.SEALED)],
+        )
+        assert path.read_bytes() == damaged
+
+
 def failed(*arguments: str) -> tuple[int, str]:
     daemon = Process("-m", "firmware", *arguments)
     code = daemon.process.wait(60)
