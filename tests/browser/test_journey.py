@@ -1,8 +1,8 @@
 """An administrator and auditor's first quarter of an hour, in a real browser, on the whole box.
 
-Setup with the one-time code, a wall of lines that lives, the last call found by a part of its number, played, sought in,
-a digit's mark read, the call deleted and brought back; then every page in both languages, whose pictures are put into
-`build/screenshots` to be looked at. No request leaves the box, no script fails, and no number stands in an address.
+Setup with the one-time code, a wall of lines that lives, the last call found by a part of its number, played, sought
+in, a digit's mark read, the call deleted and brought back; then every page in both languages, whose pictures are put
+into `build/screenshots` to be looked at. No request leaves the box, no script fails, no number stands in an address.
 """
 
 import re
