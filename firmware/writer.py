@@ -21,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -38,6 +39,7 @@ from recorder.wav import OpenRecording
 ROUND_SAMPLES = RATE
 BEHIND_SAMPLES = 3 * RATE
 SYNC_EACH_FILES = 64
+ROUNDS_BETWEEN_TRIES = 2
 ATTEMPTS = 3
 MB = 1_000_000
 SAMPLE_NS = 1_000_000_000 // RATE
@@ -127,6 +129,9 @@ class Writer:
         self._full = False
         self._behind = False
         self._sealing: set[Future[Recording]] = set()
+        self._left: dict[str, Path] = {}
+        """Files that the ledger could not enter, by handle."""
+        self._rounds = 0
         self._thread = threading.Thread(target=self._run, name="writer")
         self.figures = WriterFigures(last_round_ns=time.monotonic_ns())
         self.failure: BaseException | None = None
@@ -166,6 +171,13 @@ class Writer:
             self._wake.notify_all()
         self._thread.join()
         self.check()
+        self._await_entered()
+        left, self._left = self._left, {}
+        for handle, path in left.items():  # A last try; what fails again is recovered at the next start.
+            self._recover(handle, path)
+        self._await_entered()
+
+    def _await_entered(self) -> None:
         for future in list(self._sealing):
             future.exception()
 
@@ -213,6 +225,7 @@ class Writer:
             for feed, head in heads:
                 feed.drained = head
             self._wake.notify_all()
+        self._enter_left()
         self._measure()
 
     def _obey(self, feed: Feed, order: Order) -> None:
@@ -351,17 +364,32 @@ class Writer:
         return True
 
     def _seal(self, file: OpenRecording, end: RecordingEnd) -> None:
-        self._entering(self._ledger.seal(file, end))
+        self._entering(file.handle, file.path, self._ledger.seal(file, end))
 
-    def _entering(self, future: "Future[Recording]") -> None:
+    def _recover(self, handle: str, path: Path) -> None:
+        self._entering(handle, path, self._ledger.submit(lambda ledger: ledger.recover(path), change="sealed"))
+
+    def _entering(self, handle: str, path: Path, future: "Future[Recording]") -> None:
         self._sealing.add(future)
-        future.add_done_callback(self._entered)
+        future.add_done_callback(partial(self._entered, handle, path))
 
-    def _entered(self, future: "Future[Recording]") -> None:
+    def _entered(self, handle: str, path: Path, future: "Future[Recording]") -> None:
         self._sealing.discard(future)
         error = future.exception()
-        if error is not None:
-            self._alarm.raise_("write_failed", "disk", error=str(error))
+        if error is None:
+            return
+        self._alarm.raise_("write_failed", "disk", error=str(error))
+        if path.exists():
+            self._left[handle] = path
+        else:
+            self._ledger.submit(lambda ledger: ledger.abandoned(handle))
+
+    def _enter_left(self) -> None:
+        """Now and then tries one of the files that could not be sealed for want of room."""
+        self._rounds += 1
+        if self._left and not self._full and self._rounds % ROUNDS_BETWEEN_TRIES == 0:
+            handle = next(iter(self._left))
+            self._recover(handle, self._left.pop(handle))
 
     def _create(self, take: Take) -> None:
         """The recording's file; a second one goes on with what the ring still holds."""
@@ -398,8 +426,7 @@ class Writer:
         take.wait_rounds = (1 << min(take.attempts, 6) - 1) - 1
         if take.file is not None:
             take.file.close()
-            path = take.file.path
-            self._entering(self._ledger.submit(lambda ledger: ledger.recover(path), change="sealed"))
+            self._recover(take.file.handle, take.file.path)
             take.next = take.start.first_sample + take.file.durable_samples
             take.file = None
 

@@ -1,0 +1,96 @@
+"""A disk that fills while lines talk: the box says so, keeps what it has, and goes on by itself when there is room.
+
+A real small file system (tmpfs), the real daemon. Twice: with the floor that is meant to be met first, and without
+one to speak of, so that writes themselves are refused.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recorder.catalogue import Catalogue
+from recorder.model import Query, Recording, State, StopReason, Trigger
+from recorder.wav import load
+from tests.box import Box, wait_for
+from tests.material import stretch, write_wav
+from tests.recorder.test_faults import fill, small_disk
+
+LINES = 4
+TALK_S = 120.0
+
+
+def configuration(minimum_free_mb: int) -> str:
+    return f'[storage]\nminimum_free_mb = {minimum_free_mb}\n[[card]]\nlines = {LINES}\nscenario = "none"\n'
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "small", "size=48m") as folder:
+        yield folder
+
+
+def open_alarm(box: Box, code: str) -> bool:
+    return any(a["code"] == code and a["resolved_utc_ns"] is None for a in box.call("alarm.list")["alarms"])
+
+
+def recorded(box: Box) -> dict[int, float]:
+    return {line["line"]: line["recorded_s"] for line in box.call("lines")["lines"] if line["recording"]}
+
+
+def talking(box: Box) -> bool:
+    now = recorded(box)
+    return len(now) == LINES and min(now.values()) > 1.5
+
+
+def rows(data: Path) -> list[Recording]:
+    with closing(Catalogue.open_readonly(data)) as catalogue:
+        return list(catalogue.search(Query(states=tuple(State), limit=500)).rows)
+
+
+def audio_of(data: Path, row: Recording) -> tuple[int, np.ndarray[Any, np.dtype[np.uint8]]]:
+    file = load(data / row.path)
+    with (data / row.path).open("rb") as opened:
+        opened.seek(file.audio_offset)
+        return file.start.first_sample, np.frombuffer(opened.read(file.samples), np.uint8)
+
+
+@pytest.mark.parametrize(("minimum_free_mb", "leave", "code"), [(8, 6 << 20, "disk_full"), (1, 0, "write_failed")])
+def test_a_full_disk_is_said_and_what_was_recorded_stays(
+    tmp_path: Path, disk: Path, minimum_free_mb: int, leave: int, code: str
+) -> None:
+    source = stretch(11, TALK_S)
+    wave = write_wav(tmp_path / "talk.wav", source)
+    data = disk / "data"
+    with Box(data, configuration(minimum_free_mb)) as box:
+        plans = {
+            line: box.call("sim.call", line=line, callee=f"6555000{line}", audio=str(wave), law_exact=True)["plan"]
+            for line in range(1, LINES + 1)
+        }
+        wait_for("four recordings", lambda: talking(box))
+        ballast = fill(disk, leave)
+        wait_for(f"the alarm {code} or the floor's", lambda: open_alarm(box, code) or open_alarm(box, "disk_full"))
+        assert box.call("status")["health"] == "alarm"
+        os.unlink(ballast)
+        wait_for("recording again", lambda: talking(box))
+        wait_for("the alarm resolved", lambda: not open_alarm(box, "disk_full"))
+        box.stop()
+
+    kept = rows(data)
+    assert {row.state for row in kept} == {State.SEALED}
+    for line, plan in plans.items():
+        parts = sorted((row for row in kept if row.line == line), key=lambda row: row.start_utc_ns)
+        assert len(parts) >= 2, "recording did not go on in a new file"
+        assert parts[-1].trigger is Trigger.RESUMED
+        assert parts[-1].stop_reason is StopReason.SHUTDOWN
+        for row in parts:
+            first, audio = audio_of(data, row)
+            begin = plan["audio_first_sample"] - first
+            if begin + len(source) <= 0 or begin >= len(audio):
+                continue
+            heard = audio[max(0, begin) : begin + len(source)]
+            assert np.array_equal(heard, source[max(0, -begin) : max(0, -begin) + len(heard)])
