@@ -29,7 +29,7 @@ from recorder.model import (
 )
 from recorder.model import CallClass as Class
 from recorder.tables import Tables
-from recorder.wav import load, row_of
+from recorder.wav import load, path_of_row, row_of
 
 UNTOLD = {"sealed", "found", "unrecorded", "alarm_again"}
 """Acts that are not listed as operations: the rows themselves tell them."""
@@ -78,12 +78,13 @@ def _enter(txn: Any, tables: Tables, data: Path, entry: Entry, fresh: Recording 
     handle, told = entry.handle or "", entry.detail
     row = fresh
     if row is None:
+        path = path_of_row(told["start_utc_ns"], told["utc_offset_s"], told["line"], handle)
         with suppress(RecordingError):
-            file = load(data / told["path"])
+            file = load(data / path)
             if file.sealed and file.start.handle == handle:
-                row = row_of(file, Path(told["path"]))
+                row = row_of(file, path)
     row = replace(row or _without_file(handle, told), id=told["id"])
-    old = _row(txn, tables, handle)
+    old = _row(txn, tables, handle) if txn.get(bytes.fromhex(handle), db=tables["handles"]) else None
     if old is not None:
         state = State.TRASH if old.trash else row.state
         row = replace(row, tags=old.tags, notes=old.notes, trash=old.trash, state=state)
@@ -127,8 +128,9 @@ def _entomb(txn: Any, tables: Tables, entry: Entry, side: Side | None) -> None:
     if side is None:
         _change(txn, tables, entry, state=state, number=None, name=None, dtmf="")
         return
-    tb.put_row(txn, tables, replace(msgspec.convert(side, Recording), state=state))
-    txn.put(side["path"].rpartition("/")[0].encode(), LOOK_AGAIN, db=tables["folders"])
+    row = replace(msgspec.convert(side, Recording), state=state)
+    tb.put_row(txn, tables, row)
+    txn.put(row.path.rpartition("/")[0].encode(), LOOK_AGAIN, db=tables["folders"])
 
 
 def _note(txn: Any, tables: Tables, entry: Entry, side: Side | None) -> None:

@@ -19,7 +19,7 @@ from recorder.journal import Journal
 from recorder.model import Recording
 from recorder.tables import Tables
 
-_CATCH_UP = 1000
+_CATCH_UP = 5000
 
 
 class Commits:

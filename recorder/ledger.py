@@ -169,7 +169,7 @@ class Ledger:
         with self.batch():
             file = begun(start)
             row_id = self._ids.next(self._commits.txn, self.catalogue.tables, start.utc_ns // 1_000_000)
-            row = row_of(file, file.path, row_id)
+            row = row_of(file, file.path.as_posix(), row_id)
             data = tb.encode(row)
             self._commits.do(lambda txn: txn.put(bytes.fromhex(row.handle), data, db=self.catalogue.tables["live"]))
             return row
@@ -218,7 +218,7 @@ class Ledger:
         if file is None:
             raise RecordingError(f"{path}: nothing of it had reached the disk; it was removed.")
         with self.batch():
-            row = row_of(file, path.relative_to(self.data))
+            row = row_of(file, path.relative_to(self.data).as_posix())
             self._enter_found(row, None, file.end.discard if file.end else None)
             return self._get(row.handle)
 

@@ -19,11 +19,13 @@ from recorder.errors import RecordingError
 from recorder.model import Recording, State
 from recorder.recovery import recover
 from recorder.tables import Tables
-from recorder.wav import RecordingFile, load, row_of
+from recorder.wav import RecordingFile, load, path_of, path_of_row, row_of
 
 FEW = 10
 """So many changes are made without asking how large a part of all they are."""
 _DAY_MS = 86_400_000
+_ZONES_MS = 15 * 3_600_000
+"""No zone is further from UTC."""
 
 
 @dataclass(slots=True)
@@ -63,24 +65,22 @@ def look(
     """Recovers what is open and says what journal and catalogue lack. Only reads the catalogue."""
     plan = _Plan()
     recovered: set[Path] = set()
-    for number, folder in enumerate(_folders(data)):
-        name = folder.relative_to(data).as_posix().encode()
-        if not folder.is_dir():
-            plan.gone += [row for row in _rows_of(txn, tables, name.decode()) if _expects_file(row)]
-            plan.looked[name] = 0
-            continue
-        if txn.get(name, db=tables["folders"]) == _stamp(folder):
+    folders = _folders(data)
+    for number, folder in enumerate(folders):
+        name = folder.relative_to(data).as_posix()
+        if txn.get(name.encode(), db=tables["folders"]) == stamp_bytes(folder.stat().st_mtime_ns):
             continue
         recovered |= _recover_all(folder, findings)
         stamp = folder.stat().st_mtime_ns
-        _look_through(data, folder, txn, tables, plan, findings)
+        _look_through(folder, name, txn, tables, plan, findings)
         if not any(path.parent == folder for path, _ in findings.damaged):
-            plan.looked[name] = stamp
+            plan.looked[name.encode()] = stamp
         if progress is not None and number % 10 == 0:
             progress(len(plan.new))
-    vanished = [key for key, _ in txn.cursor(db=tables["folders"]) if not (data / key.decode()).is_dir()]
-    for key in vanished:
-        plan.gone += [row for row in _rows_of(txn, tables, key.decode()) if _expects_file(row)]
+    there = {folder.relative_to(data).as_posix().encode() for folder in folders}
+    for key, _ in txn.cursor(db=tables["folders"]):
+        if key not in there:
+            plan.gone += [tb.unpack(*row) for row in _rows_of(txn, tables, key.decode()) if _expects_file(row[1])]
     findings.recovered = [file.start.handle for file, _, _ in plan.new if file.path in recovered]
     return plan
 
@@ -105,22 +105,15 @@ def stamp_bytes(stamp: int) -> bytes:
     return stamp.to_bytes(8, "big")
 
 
-def _stamp(folder: Path) -> bytes:
-    return stamp_bytes(folder.stat().st_mtime_ns)
-
-
-def _folders(data: Path) -> Iterator[Path]:
-    yield from sorted(path for path in (data / "recordings").glob("[0-9]*/[0-9]*/[0-9]*") if path.is_dir())
+def _folders(data: Path) -> list[Path]:
+    return sorted(path for path in (data / "recordings").glob("[0-9]*/[0-9]*/[0-9]*") if path.is_dir())
 
 
 def _recover_all(folder: Path, findings: Findings) -> set[Path]:
-    names = os.listdir(folder)
-    sealed = {name[:-4] for name in names if name.endswith(".wav")}
     recovered = set()
-    for name in sorted(names):
+    for name in sorted(os.listdir(folder)):
         if name.endswith(".events"):
             path = folder / name.replace(".events", ".wav")
-            sealed.discard(path.stem)
             try:
                 if recover(path) is not None:
                     recovered.add(path)
@@ -129,31 +122,25 @@ def _recover_all(folder: Path, findings: Findings) -> set[Path]:
     return recovered
 
 
-def _look_through(
-    data: Path, folder: Path, txn: Any, tables: Tables, plan: _Plan, findings: Findings
-) -> None:  # fmt: skip
-    name = folder.relative_to(data).as_posix()
-    known = {row.path: row for row in _rows_of(txn, tables, name)}
-    damaged = {path for path, _ in findings.damaged}
-    present = set()
+def _look_through(folder: Path, name: str, txn: Any, tables: Tables, plan: _Plan, findings: Findings) -> None:
+    """Compares names with rows; only files that no row has, or whose row says that they are gone, are opened."""
+    left = {path_of_row(row.start_utc_ns, row.utc_offset_s, row.line, row.handle.hex()): (row_id, row)
+            for row_id, row in _rows_of(txn, tables, name)}  # fmt: skip
+    damaged = {path.name for path, _ in findings.damaged if path.parent == folder}
     for entry in sorted(os.listdir(folder)):
-        path = folder / entry
-        if not entry.endswith(".wav") or path in damaged:
+        known = left.pop(f"{name}/{entry}", None)
+        if not entry.endswith(".wav") or entry in damaged:
             continue
-        relative = path.relative_to(data)
-        present.add(relative.as_posix())
-        row = known.get(relative.as_posix())
-        if row is None or row.state is State.MISSING:
-            _take(path, relative, row, plan, findings)
-        elif row.state is State.PURGED:
-            plan.leftover.append(path)
-    damaged_names = {path.relative_to(data).as_posix() for path in damaged if path.is_relative_to(data)}
-    plan.gone += [
-        row for path, row in known.items() if path not in present | damaged_names and _expects_file(row)
-    ]  # fmt: skip
+        if known is None or known[1].state == State.MISSING:
+            _take(folder / entry, f"{name}/{entry}", None if known is None else tb.unpack(*known), plan, findings)
+        elif known[1].state == State.PURGED:
+            plan.leftover.append(folder / entry)
+    for path, row in left.items():
+        if _expects_file(row[1]) and path.rpartition("/")[2] not in damaged:
+            plan.gone.append(tb.unpack(*row))
 
 
-def _take(path: Path, relative: Path, row: Recording | None, plan: _Plan, findings: Findings) -> None:
+def _take(path: Path, relative: str, row: Recording | None, plan: _Plan, findings: Findings) -> None:
     try:
         file: RecordingFile | None = load(path)
         if file is not None and not file.sealed:
@@ -163,40 +150,38 @@ def _take(path: Path, relative: Path, row: Recording | None, plan: _Plan, findin
         return
     if file is None:
         return
-    entered = row_of(file, relative)
-    if tb.unpack(0, tb.decode_row(tb.pack(entered))).path != relative.as_posix():
+    if path_of(file.start).as_posix() != relative:
         findings.damaged.append(
             (path, f"{path}: a copy under another name, or renamed; recordings never move. Remove it or name it back.")
         )
         return
-    plan.new.append((file, entered, row))
+    plan.new.append((file, row_of(file, relative), row))
 
 
-def _expects_file(row: Recording) -> bool:
+def _expects_file(row: tb.Row) -> bool:
     return row.state in (State.SEALED, State.TRASH)
 
 
-def _rows_of(txn: Any, tables: Tables, folder: str) -> list[Recording]:
-    """The rows whose file lies in a folder."""
+def _rows_of(txn: Any, tables: Tables, folder: str) -> Iterator[tuple[int, tb.Row]]:
+    """The rows whose file lies in a folder, each once."""
     year, month, day = (int(part) for part in folder.split("/")[1:])
-    start_ms = _days_from_civil(year, month, day) * _DAY_MS
-    rows = []
+    local_day = (date(year, month, day) - date(1970, 1, 1)).days
+    start_ms = local_day * _DAY_MS
     cursor = txn.cursor(db=tables["rows"])
+    done: list[tuple[int, int]] = []
     for shift, low, high in list(tb.shifts(txn, tables)):
-        first = max(low, max(0, start_ms - _DAY_MS + shift) << 16)
-        last = min(high, (start_ms + 2 * _DAY_MS + shift) << 16)
-        if cursor.set_range(tb.key(first)):
+        first = max(low, max(0, start_ms - _ZONES_MS + shift) << 16)
+        last = min(high, (start_ms + _DAY_MS + _ZONES_MS + shift) << 16)
+        if first <= last and cursor.set_range(tb.key(first)):
             for key, value in cursor:
-                if tb.unkey(key) > last:
+                row_id = tb.unkey(key)
+                if row_id > last:
                     break
-                row = tb.unpack(tb.unkey(key), tb.decode_row(value))
-                if row.path.startswith(folder + "/"):
-                    rows.append(row)
-    return list({row.id: row for row in rows}.values())
-
-
-def _days_from_civil(year: int, month: int, day: int) -> int:
-    return (date(year, month, day) - date(1970, 1, 1)).days
+                row = tb.decode_row(value)
+                local_s = row.start_utc_ns // 1_000_000_000 + row.utc_offset_s
+                if local_s // 86_400 == local_day and not any(a <= row_id <= b for a, b in done):
+                    yield row_id, row
+        done.append((first, last))
 
 
 def remove_leftovers(plan: _Plan) -> None:

@@ -38,14 +38,12 @@ class Tables:
     """Handles of the named databases of one environment."""
 
     def __init__(self, env: lmdb.Environment, *, create: bool) -> None:
-        self.plain = {name: env.open_db(name.encode(), create=create) for name in PLAIN}
-        self.postings = {
-            name: env.open_db(name.encode(), create=create, dupsort=True, dupfixed=True, integerdup=False)
-            for name in POSTINGS
-        }
+        self._all = {name: env.open_db(name.encode(), create=create) for name in PLAIN}
+        for name in POSTINGS:
+            self._all[name] = env.open_db(name.encode(), create=create, dupsort=True, dupfixed=True, integerdup=False)
 
     def __getitem__(self, name: str) -> Any:
-        return self.plain.get(name) or self.postings[name]
+        return self._all[name]
 
 
 class Row(msgspec.Struct, array_like=True, frozen=True):

@@ -172,7 +172,7 @@ class OpenRecording:
             self._fail("sealing", error)
         self.close()
         self.durable_samples = self.samples
-        return row_of(load(self.path), self.path.relative_to(self.root))
+        return row_of(load(self.path), path_of(self.start).as_posix())
 
     def close(self) -> None:
         """Lets go of the files as they are; what is not sealed is for recovery."""
@@ -298,13 +298,14 @@ def load(path: Path) -> RecordingFile:
 
     Raises `RecordingError` naming the file, what is wrong with it and the remedy."""
     try:
-        with path.open("rb") as file:
-            page = file.read(AUDIO_OFFSET)
-            start, samples = layout.read_header(page)
-            size = os.fstat(file.fileno()).st_size
-            file.seek(AUDIO_OFFSET + samples)
-            head = file.read(5)
-            tail = layout.read_trailer(head + file.read(), samples) if b"lkpk" in head else None
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            start, samples = layout.read_header(os.pread(fd, AUDIO_OFFSET, 0))
+            size, end = os.fstat(fd).st_size, AUDIO_OFFSET + samples
+            finished = b"lkpk" in os.pread(fd, 5, end)
+            tail = layout.read_trailer(os.pread(fd, size - end, end), samples) if finished else None
+        finally:
+            os.close(fd)
         if tail is None:
             return _load_open(path, start, min(samples, size - AUDIO_OFFSET), size)
     except (OSError, ValueError) as error:
@@ -341,13 +342,13 @@ def begun(start: RecordingStart) -> RecordingFile:
     return RecordingFile(path_of(start), start, None, 0, (), (), (start.anchor,), nothing, 0, "", "", sealed=False)
 
 
-def row_of(file: RecordingFile, path: Path, row_id: int = 0) -> Recording:
-    """The catalogue's row of a file, before anything that the journal knows is added."""
+def row_of(file: RecordingFile, path: str, row_id: int = 0) -> Recording:
+    """The catalogue's row of a file, before anything that the journal knows is added; `path` within the data folder."""
     start, end = file.start, file.end
     direction = end.direction if end else Direction.UNKNOWN
     number = (end.caller if direction is Direction.IN else end.dialled or end.caller) if end else None
     return Recording(
-        id=row_id, handle=start.handle, path=path.as_posix(), state=State.SEALED if file.sealed else State.LIVE,
+        id=row_id, handle=start.handle, path=path, state=State.SEALED if file.sealed else State.LIVE,
         line=start.line, line_name=start.line_name, card=start.card, simulated=start.simulated, law=start.law,
         start_utc_ns=start.utc_ns, utc_offset_s=start.utc_offset_s, samples=file.samples, direction=direction,
         number=number, name=end.name if end else None,

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from recorder import chain, disk, journal
+from recorder import chain, disk, journal, reconcile
 from recorder.access import Person, Reader, Role
 from recorder.catalogue import Catalogue
 from recorder.errors import CatalogueError, JournalError, LockedError, NotFoundError, RefusedError
 from recorder.ledger import JOURNAL_BROKEN, Ledger, rebuild
 from recorder.model import CallClass, Direction, Query, Severity, State, StopReason, Trigger
 from recorder.verify import Finding, verify, verify_one
+from recorder.wav import RecordingFile
 from tests.recorder import values
 from tests.recorder.world import HandClock, ledger_of, open_recording, record
 
@@ -230,6 +231,24 @@ def test_missing_and_returning_files(tmp_path: Path) -> None:
         assert ledger.catalogue.get(row.handle).state is State.SEALED
         assert ledger.catalogue.get(row.handle).notes == 1
     assert_same_when_rebuilt(tmp_path)
+
+
+def test_a_start_opens_no_file_that_it_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = HandClock()
+    with ledger_of(tmp_path, clock) as ledger:
+        busy_day(ledger, clock)
+
+    def never(path: Path) -> RecordingFile:
+        raise AssertionError(f"{path} was opened")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reconcile, "load", never)
+        with ledger_of(tmp_path, clock) as ledger:
+            assert ledger.findings.found == []
+        looked = []
+        patch.setattr(reconcile, "_look_through", lambda *given: looked.append(given[1]))
+        with ledger_of(tmp_path, clock) as ledger:
+            assert ledger.findings.found == [] and looked == []
 
 
 def test_it_refuses_when_more_than_half_would_change(tmp_path: Path) -> None:
