@@ -6,7 +6,7 @@ gaps between syllables. Speech is activity that no tone, digit or carrier explai
 end is the end of the activity.
 
 For the class of a call, `voiced` marks steps with most of their energy between 150 and 750 Hz, where speech and music
-have it and modems do not, and `swing_db` follows how much the level moves: carriers stand still, voices do not.
+have it and modems do not.
 """
 
 from typing import Final
@@ -14,70 +14,92 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.levels import dbm0
+from dsp.levels import FLOOR_DBM0
 from dsp.tones import Bank
 
 VOICED_HZ: Final = (200, 300, 400, 500, 600, 700)
 """Whole hundreds do not leak into each other in a hop of 10 ms."""
 
-_RISE_DB = 0.03
-_FLOOR_TOP, _FLOOR_BOTTOM = -42.0, -72.0
-_ABOVE_DB = 9.0
-_LEAST_DBM0 = -52.0
+_RISE_DB = np.float32(0.03)
+_ABOVE_DB = np.float32(9.0)
+_FLOOR_TOP, _FLOOR_BOTTOM = np.float32(-42.0), np.float32(-72.0)
+_LEAST_DBM0 = np.float32(-52.0)
+_FAINTEST = np.float32(2 * 10 ** (FLOOR_DBM0 / 10))
+_OF_TWO_HOPS = np.float32(10 * np.log10(2))
 _HANGOVER_STEPS = 8
-_VOICED_SHARE = 0.45
-_SWING = 0.12
+_VOICED_SHARE = np.float32(0.45)
+LATELY: Final = 16
+"""Steps (320 ms) of which the levels are kept."""
 
 
 class Activity:
-    """`level_dbm0`, `active`, `loud`, `voiced`, `swing_db`, each `[channels]`, after every `step`."""
+    """`level_dbm0`, `active`, `loud`, `voiced`, each `[channels]`, after every `step`.
+
+    `heard_lately`, `loud_lately`, `voiced_lately` `[16, channels]` are rings of the last steps, for what looks at them
+    at a slower pace; `slot` is the newest.
+    """
 
     def __init__(self, channels: int, bank: Bank) -> None:
         self._bank = bank
-        rows = [bank.row(f) for f in VOICED_HZ] if VOICED_HZ[0] in bank.grid_hz else []
-        self._voiced_rows = np.array(rows, np.intp)
-        self.level_dbm0 = np.full(channels, -90, np.float32)
-        self.heard_dbm0 = np.full(channels, -90, np.float32)
+        self._levels = np.full((LATELY, 2, channels), FLOOR_DBM0, np.float32)
+        self.heard_lately = self._levels[:, 0]
         """Level without offset and hum."""
-        self.floor_dbm0 = np.full(channels, -60, np.float32)
+        self.loud_lately = np.zeros((LATELY, channels), np.bool_)
+        self.voiced_lately = np.zeros((LATELY, channels), np.bool_)
+        self.slot = -1
+        self.level_dbm0 = self._levels[0, 1]
+        self.loud = self.loud_lately[0]
+        self.voiced = self.voiced_lately[0]
         self.active = np.zeros(channels, np.bool_)
-        self.loud = np.zeros(channels, np.bool_)
-        self.voiced = np.zeros(channels, np.bool_)
-        self.swing_db = np.full(channels, 10, np.float32)
-        self._mean = np.full(channels, -60, np.float32)
-        self._hang = np.zeros(channels, np.int8)
+        self._floor = np.full(channels, -60, np.float32)
+        self._steps = 0
+        self._last_loud = np.full(channels, -_HANGOVER_STEPS, np.int64)
 
     def step(self) -> None:
         """Take the bank's last step."""
-        both = np.stack([self._bank.raw[1] + self._bank.raw[2], self._bank.energy[1] + self._bank.energy[2]])
-        self.level_dbm0, self.heard_dbm0 = dbm0(both / 2)
-        np.minimum(self.heard_dbm0, self.floor_dbm0 + np.float32(_RISE_DB), out=self.floor_dbm0)
-        np.clip(self.floor_dbm0, _FLOOR_BOTTOM, _FLOOR_TOP, out=self.floor_dbm0)
-        self.loud = self.heard_dbm0 > np.maximum(self.floor_dbm0 + np.float32(_ABOVE_DB), np.float32(_LEAST_DBM0))
-        self._hang = np.where(self.loud, np.int8(_HANGOVER_STEPS), np.maximum(self._hang, 1) - np.int8(1))
-        self.active = self._hang > 0
-        away = self.heard_dbm0 - self._mean
-        self._mean += np.float32(_SWING) * away
-        self.swing_db += np.float32(_SWING) * (np.abs(away) - self.swing_db)
-        if self._voiced_rows.size:
-            low = self._bank.power[1:, self._voiced_rows].sum((0, 1))
-            self.voiced = self.loud & (low > np.float32(_VOICED_SHARE) * both[1])
+        slot = self.slot = (self.slot + 1) % LATELY
+        levels = self._levels[slot]
+        np.maximum(self._bank.energy_and_raw_20ms, _FAINTEST, out=levels)
+        np.log10(levels, out=levels)
+        levels *= np.float32(10)
+        levels -= _OF_TWO_HOPS
+        heard, floor = levels[0], self._floor
+        self.level_dbm0 = levels[1].copy()
+        floor += _RISE_DB
+        np.minimum(heard, floor, out=floor)
+        np.maximum(floor, _FLOOR_BOTTOM, out=floor)
+        np.minimum(floor, _FLOOR_TOP, out=floor)
+        loud = self.loud = self.loud_lately[slot]
+        np.greater(heard, np.maximum(floor + _ABOVE_DB, _LEAST_DBM0), out=loud)
+        self._last_loud[loud] = self._steps
+        self.active = self._last_loud > self._steps - _HANGOVER_STEPS
+        self._steps += 1
+        voiced = self.voiced = self.voiced_lately[slot]
+        if "voiced" in self._bank.together:
+            np.greater(self._bank.together["voiced"], _VOICED_SHARE * self._bank.energy_20ms, out=voiced)
+            voiced &= loud
+
+
+_ENOUGH: Final = np.array([bits.bit_count() >= 3 for bits in range(32)])
 
 
 class Speech:
     """Stretches of speech as events."""
 
     def __init__(self, channels: int) -> None:
-        self._recent = np.zeros((5, channels), np.bool_)
-        self._at = 0
+        # The last five steps of a channel as bits.
+        self._recent = np.zeros(channels, np.uint8)
         self.on = np.zeros(channels, np.bool_)
 
-    def step(self, activity: Activity, explained: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Channels where speech began and where it ended; `explained`: a tone, digit or carrier sounds there."""
-        self._recent[self._at] = activity.loud & ~explained
-        self._at = (self._at + 1) % 5
-        enough = self._recent.sum(0) >= 3
-        now = np.where(self.on, activity.active & ~explained, enough)
-        began, ended = np.flatnonzero(now & ~self.on), np.flatnonzero(self.on & ~now)
+    def step(self, activity: Activity, plain: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
+        """Channels where speech began and where it ended; `plain`: no tone, digit or carrier sounds there."""
+        self._recent <<= 1
+        self._recent |= activity.loud & plain
+        self._recent &= 31
+        now = np.where(self.on, activity.active & plain, _ENOUGH[self._recent])
+        changed = np.flatnonzero(now != self.on)
         self.on = now
-        return began, ended
+        if not changed.size:
+            return [], []
+        began = now[changed]
+        return changed[began].tolist(), changed[~began].tolist()

@@ -67,8 +67,8 @@ class FskCallerId:
 
     def step(self, hop: int, out: Reports) -> None:
         """The two hops after hop number `hop`."""
-        energy = self._bank.energy[1] + self._bank.energy[2]
-        marks = (self._bank.power[1] + self._bank.power[2])[self._rows]
+        energy = self._bank.energy_20ms
+        marks = self._bank.power_20ms[self._rows]
         heard = marks > np.maximum(_SHARE * energy, 2 * _LEVEL)
         heard &= marks == marks.max(0)
         self._run = np.where(heard, self._run + 1, 0).astype(np.int16)

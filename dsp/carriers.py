@@ -1,6 +1,6 @@
 """Data carriers, by the shape of their spectrum.
 
-A carrier stands still: over 300 ms the level of its 20 ms steps hardly moves and most of its energy is not where
+A carrier stands still: over 320 ms the level of its 20 ms steps hardly moves and most of its energy is not where
 voices have theirs. That flags a channel. On flagged channels, in turn, the mean spectrum of the last 400 ms is
 compared with those the recommendations prescribe: raised-cosine spectra around the carrier for V.22 and V.22bis
 (600 Bd at 1200 and 2400 Hz, with or without guard tone), V.27ter, V.29, V.17, V.32 and V.34, keying spectra for V.21,
@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.activity import Activity
+from dsp.activity import LATELY, Activity
 from dsp.events import RATE
 from dsp.history import History
 from dsp.reports import Reports
@@ -27,16 +27,16 @@ from dsp.tones import HOP, STEP
 _FRAME: Final = 256
 _SAMPLES: Final = 3200
 _BINS: Final = slice(5, 125)
-_STILL_STEPS: Final = 15
 _STILL_DB = 6.0
 _LEAST_DBM0 = -46.0
 _LIKE = 0.955
 _MARGIN = 0.01
-_TURNS: Final = 7
-"""A flagged channel is looked at every so many steps, counted from when it was flagged."""
-_FIRST_TURN: Final = 2
-"""So many turns before it was flagged (280 ms) is where it began to stand still."""
-_GONE_STEPS = 15
+_PACE_STEPS: Final = 4
+"""Stillness is looked for this often."""
+_TURN_STEPS: Final = 8
+"""A still channel's spectrum is looked at every so many steps, counted from when it was flagged."""
+_LOOKS: Final = 16
+"""Channels looked at in one step, so that many carriers at once do not hold up the tick; the others wait a step."""
 
 _V34: Final = (
     (2743, 1646), (2743, 1829), (2800, 1680), (2800, 1867), (3000, 1800), (3000, 2000), (3200, 1829), (3200, 1920),
@@ -52,32 +52,40 @@ class Carriers:
 
     def __init__(self, channels: int, history: History) -> None:
         self._history = history
-        self._levels = np.full((_STILL_STEPS, channels), -90, np.float32)
-        self._voiced = np.zeros((_STILL_STEPS, channels), np.bool_)
-        self._at = 0
         self.still = np.zeros(channels, np.bool_)
+        self.any_still = False
         self._told = np.zeros(channels, np.bool_)
         self._last = np.full(channels, -1, np.int16)
         self._since = np.zeros(channels, np.int64)
         self._gone = np.zeros(channels, np.int32)
+        self._waiting = np.empty(0, np.intp)
 
-    def step(self, hop: int, activity: Activity, explained: NDArray[np.bool_], out: Reports) -> None:
-        """The two hops after hop number `hop`; `explained`: a tone, a digit or a fax preamble sounds there."""
-        slot = (hop // 2) % _STILL_STEPS
-        self._levels[slot] = activity.heard_dbm0
-        self._voiced[slot] = activity.voiced
-        lowest = self._levels.min(0)
-        still = (self._levels.max(0) - lowest < _STILL_DB) & (lowest > _LEAST_DBM0) & ~explained
-        still &= self._voiced.sum(0) < _STILL_STEPS // 4
-        self._since = np.where(still & ~self.still & ~self._told, hop - 2 * _FIRST_TURN * _TURNS, self._since)
+    def step(self, hop: int, activity: Activity, plain: NDArray[np.bool_], out: Reports) -> None:
+        """The two hops after hop number `hop`; `plain`: no tone, no digit, no fax preamble sounds there."""
+        if activity.slot % _PACE_STEPS == 1:
+            self._flag(hop, activity, plain, out)
+        if self._waiting.size:
+            self._look(self._waiting[:_LOOKS], out)
+            self._waiting = self._waiting[_LOOKS:]
+
+    def _flag(self, hop: int, activity: Activity, plain: NDArray[np.bool_], out: Reports) -> None:
+        levels = activity.heard_lately
+        lowest = levels.min(0)
+        still = (levels.max(0) - lowest < _STILL_DB) & (lowest > _LEAST_DBM0) & plain
+        if still.any():
+            still &= activity.voiced_lately.sum(0) < LATELY // 4
+        self.any_still = bool(still.any())
+        if not (self.any_still or (self._last >= 0).any()):
+            self.still = still
+            return
+        self._since = np.where(still & ~self.still & ~self._told, hop + 2 - 2 * LATELY, self._since)
         self.still = still
-        self._gone = np.where(still, 0, self._gone + 1)
-        for c in np.flatnonzero((self._gone >= _GONE_STEPS) & (self._told | (self._last >= 0))).tolist():
-            out.end(c, "carrier", (hop + 2) * HOP - _GONE_STEPS * STEP)
+        self._gone = np.where(still, 0, self._gone + _PACE_STEPS)
+        for c in np.flatnonzero((self._gone >= LATELY) & (self._last >= 0)).tolist():
+            out.end(c, "carrier", (hop + 2) * HOP - LATELY * STEP)
             self._told[c], self._last[c] = False, -1
-        due = np.flatnonzero(still & ~self._told & ((hop - self._since) % (2 * _TURNS) == 0))
-        if due.size:
-            self._look(due, out)
+        turn = (hop + 2 - self._since) % (2 * _TURN_STEPS) == 0
+        self._waiting = np.union1d(self._waiting, np.flatnonzero(still & ~self._told & turn))
 
     def _look(self, c: NDArray[np.intp], out: Reports) -> None:
         names, _ = _dictionary()

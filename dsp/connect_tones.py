@@ -85,8 +85,8 @@ class ConnectTones:
             self._line.real[self._at : self._at + 2] = self._bank.re[1:, row]
             self._line.imag[self._at : self._at + 2] = self._bank.im[1:, row]
             self._at = (self._at + 2) % _RING
-        power = self._bank.power[1] + self._bank.power[2]
-        energy = self._bank.energy[1] + self._bank.energy[2]
+        power = self._bank.power_20ms
+        energy = self._bank.energy_20ms
         of_rows = power[self._rows]
         strongest = of_rows.max(1)
         heard = strongest > np.maximum(_SHARE * energy, 2 * _LEVEL)

@@ -23,8 +23,8 @@ from dsp.connect_tones import ConnectTones
 from dsp.dtmf import HIGH_HZ, LOW_HZ, Dtmf
 from dsp.events import KINDS, Event
 from dsp.g711 import IDLE, Law
-from dsp.history import History
-from dsp.levels import FLOOR_DBM0, expansion
+from dsp.history import STEPS, History
+from dsp.levels import FLOOR_DBM0, expansion, expansion_of_pairs
 from dsp.progress import Progress
 from dsp.reports import Reports
 from dsp.tones import HOP, STEP, Bank
@@ -54,13 +54,13 @@ class Detectors:
         self._pending = np.empty((channels, STEP), np.uint8)
         self._filled = 0
         self._hop = 0
-        self._table = expansion(law)
+        self._pairs = expansion_of_pairs(law)
         self._x = np.zeros((channels, STEP), np.float32)
         self.level_dbm0 = np.full(channels, FLOOR_DBM0, np.float32)
         self.active = np.zeros(channels, np.bool_)
-        self._looks_back = bool(self.kinds & {"v21", "carrier", "cid"})
-        self._history = History(channels if self._looks_back else 0, IDLE[law], self._table)
-        self._bank = bank = Bank(channels, _frequencies(self.kinds, zone))
+        steps = STEPS if self.kinds & {"v21", "carrier", "cid"} else 1
+        self._history = History(channels, IDLE[law], expansion(law), steps)
+        self._bank = bank = Bank(channels, _frequencies(self.kinds, zone), _groups(self.kinds))
         on = self.kinds.__contains__
         self._activity = Activity(channels, bank)
         self._dtmf = Dtmf(channels, bank) if on("dtmf") or on("cid") else None
@@ -109,9 +109,8 @@ class Detectors:
 
     def _step(self, law_bytes: NDArray[np.uint8]) -> None:
         hop, out = self._hop, self._out
-        np.take(self._table, law_bytes, out=self._x, mode="clip")
-        if self._looks_back:
-            self._history.write(law_bytes)
+        kept = self._history.write(law_bytes)
+        np.take(self._pairs, kept.view(np.uint16), out=self._x.view(np.complex64), mode="clip")
         self._bank.step(self._x)
         self._activity.step()
         self.level_dbm0, self.active = self._activity.level_dbm0, self._activity.active
@@ -136,24 +135,25 @@ class Detectors:
         """Carriers, speech and class, which rest on what the others heard in this step."""
         if self._speech is None and self._class is None and self._carriers is None:
             return
-        explained = self._explained()
+        plain = self._nothing_else()
         if self._carriers is not None:
-            self._carriers.step(hop, self._activity, explained, self._out)
-            explained |= self._carriers.still
+            self._carriers.step(hop, self._activity, plain, self._out)
+            if self._carriers.any_still:
+                plain = plain & ~self._carriers.still
         if self._speech is not None:
-            began, ended = self._speech.step(self._activity, explained)
-            for c in ended.tolist():
+            began, ended = self._speech.step(self._activity, plain)
+            for c in ended:
                 self._out.end(c, "speech", (hop + 2) * HOP)
-            for c in began.tolist():
+            for c in began:
                 self._out.begin(c, "speech", (hop + 2) * HOP - 5 * STEP, "speech", 0.8)
         if self._class is not None:
             for event in self._out.since(before):
                 if event.end_s is None:
                     self._class.sign(event, self._out)
-            self._class.step(hop, self._activity, explained, self._out)
+            self._class.step(hop, self._activity, plain, self._out)
 
-    def _explained(self) -> NDArray[np.bool_]:
-        """`[channels]`: a tone, a digit or data sounds, so what is heard is not speech."""
+    def _nothing_else(self) -> NDArray[np.bool_]:
+        """`[channels]`: no tone, digit or data sounds, so what is heard may be speech."""
         explained = np.zeros(self._pending.shape[0], np.bool_)
         if self._progress is not None:
             explained |= self._progress.now > 0
@@ -163,7 +163,7 @@ class Detectors:
             explained |= (self._connect.run > 2).any(0)
         if self._v21 is not None:
             explained |= self._v21.busy
-        return explained
+        return ~explained
 
 
 def _checked(channels: int, law: str, zone: str, detectors: Iterable[str] | None) -> frozenset[str]:
@@ -193,3 +193,15 @@ def _frequencies(kinds: frozenset[str], zone: Zone) -> list[float]:
     if kinds & {"class", "carrier"}:
         wanted += VOICED_HZ
     return wanted
+
+
+def _groups(kinds: frozenset[str]) -> dict[str, tuple[float, ...]]:
+    """Tones whose power is wanted together."""
+    groups: dict[str, tuple[float, ...]] = {}
+    if kinds & {"class", "carrier"}:
+        groups["voiced"] = VOICED_HZ
+    if kinds & {"dtmf", "cid"}:
+        groups["dtmf"] = LOW_HZ + HIGH_HZ
+    if "v21" in kinds:
+        groups["v21"] = (MARK_HZ, SPACE_HZ)
+    return groups

@@ -1,4 +1,6 @@
-"""The last 2.56 s of every channel, as companded bytes: what costly analysis of a few channels reads."""
+"""The last 2.56 s of every channel, as companded bytes: what costly analysis of a few channels reads.
+
+A step of all channels lies in one piece, so that writing it is one copy whatever the number of channels."""
 
 from typing import Final
 
@@ -11,19 +13,23 @@ STEPS: Final = 128
 
 
 class History:
-    """A ring of law bytes, expanded only where somebody looks."""
+    """A ring of `steps` steps of law bytes, expanded only where somebody looks."""
 
-    def __init__(self, channels: int, idle: int, expansion: NDArray[np.float32]) -> None:
-        self._ring = np.full((channels, STEPS * STEP), idle, np.uint8)
+    def __init__(self, channels: int, idle: int, expansion: NDArray[np.float32], steps: int = STEPS) -> None:
+        self._ring = np.full((steps, channels, STEP), idle, np.uint8)
         self._expansion = expansion
         self._at = 0
 
-    def write(self, law_bytes: NDArray[np.uint8]) -> None:
-        """The next step, `[channels, 160]`."""
-        self._ring[:, self._at : self._at + STEP] = law_bytes
-        self._at = (self._at + STEP) % self._ring.shape[1]
+    def write(self, law_bytes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The next step, `[channels, 160]`; given back as it lies in the ring, contiguous."""
+        kept: NDArray[np.uint8] = self._ring[self._at]
+        kept[:] = law_bytes
+        self._at = (self._at + 1) % len(self._ring)
+        return kept
 
     def last(self, channels: NDArray[np.intp], samples: int) -> NDArray[np.float32]:
         """`[len(channels), samples]`, newest last; at most 2.56 s."""
-        where = (self._at - samples + np.arange(samples)) % self._ring.shape[1]
-        return self._expansion[self._ring[channels[:, None], where]]
+        steps = -(-samples // STEP)
+        where = (self._at - steps + np.arange(steps)) % len(self._ring)
+        found = self._ring[where, channels[:, None]].reshape(channels.size, -1)
+        return self._expansion[found[:, found.shape[1] - samples :]]

@@ -38,6 +38,16 @@ def expansion(law: Law) -> NDArray[np.float32]:
     return table
 
 
+@cache
+def expansion_of_pairs(law: Law) -> NDArray[np.complex64]:
+    """`[65536]`: both values of each pair of bytes (in the byte order of this machine), as the parts of a complex
+    number: one look-up for two samples. Read-only."""
+    bytes_of = np.arange(65536, dtype=np.uint16).view(np.uint8)
+    pairs: NDArray[np.complex64] = expansion(law)[bytes_of].view(np.complex64)
+    pairs.flags.writeable = False
+    return pairs
+
+
 def dbm0(mean_square: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Level in dBm0, floored at `FLOOR_DBM0`, of mean squares relative to 0 dBm0."""
     level: NDArray[np.float32] = np.log10(np.maximum(mean_square, 10 ** (FLOOR_DBM0 / 10))).astype(np.float32)

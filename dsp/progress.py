@@ -76,14 +76,14 @@ class Progress:
         """`[channels]`: mean square, of two hops added, of a tone of the plan that may still sound under digits."""
         if not (self._since < _UNDER_STEPS).any():
             return np.zeros(self.now.size, np.float32)
-        power = self._bank.power[1] + self._bank.power[2]
+        power = self._bank.power_20ms
         # 10 ms do not tell 350 from 440 Hz: either row holds most of both.
         of_sets = [power[rows].sum(0) * np.float32(1 if rows.size == 1 else 0.55) for rows in self._rows]
         return np.where(self._since < _UNDER_STEPS, np.max(of_sets, axis=0), np.float32(0))
 
     def step(self, hop: int, out: Reports) -> None:
         """The two hops after hop number `hop`."""
-        energy = self._bank.energy[1] + self._bank.energy[2]
+        energy = self._bank.energy_20ms
         now = self._sound(energy)
         changed = now != self.now
         self._long += 1
@@ -107,7 +107,7 @@ class Progress:
         now = np.zeros(energy.size, np.int8)
         floor = np.maximum(_SHARE_SINGLE * energy, 2 * _LEVEL)
         if self._single:
-            power = (self._bank.power[1] + self._bank.power[2])[self._single_rows]
+            power = self._bank.power_20ms[self._single_rows]
             s, c = np.nonzero(power > floor)
             if c.size:
                 hz = self._bank.offset_hz(self._single_rows[s], c, 2) + self._single_shift[s]

@@ -12,7 +12,7 @@ Four more rows are Legendre polynomials: what they take up is constant offset, r
 left out of the energy that tones are compared with.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import numpy as np
@@ -28,6 +28,8 @@ HOP_S: Final = HOP / RATE
 GRID_HZ: Final = 5
 _PHASES: Final = RATE // HOP // GRID_HZ
 _LOW: Final = 4
+_FAINTEST: Final = np.float32(2 * 10 ** (-46 / 10))
+"""No tone is looked for in less energy than this, two hops together."""
 
 Floats = NDArray[np.float32]
 
@@ -40,47 +42,74 @@ class Bank:
 
     - `re`, `im`: `[3, tones, channels]`, the correlations;
     - `power`: `[3, tones, channels]`, their squared length: mean square of a tone at the bank's frequency;
-    - `energy`: `[3, channels]`, mean square of the hop without offset and hum;
-    - `raw`: `[3, channels]`, mean square of the hop without offset only.
+    - `energy`: `[3, channels]`, mean square of the hop without offset and hum.
+
+    Of the two hops of this step together (sums, so twice the mean square):
+
+    - `power_20ms` `[tones, channels]`, `energy_20ms` and `raw_20ms` (without offset only) `[channels]`;
+    - `together[group]` `[channels]`: what all tones of a group hold;
+    - `alone` `[tones, channels]`, `any_alone[tone]`: a tone holds its `share` of the energy or more. The first, cheap
+      sign: while it is nowhere, whatever waits for that tone has nothing to do.
     """
 
-    def __init__(self, channels: int, frequencies_hz: Iterable[float]) -> None:
+    def __init__(
+        self, channels: int, frequencies_hz: Iterable[float], groups_hz: Mapping[str, Iterable[float]] | None = None
+    ) -> None:
         grid = sorted({round(f / GRID_HZ) * GRID_HZ for f in frequencies_hz})
         self.grid_hz: tuple[int, ...] = tuple(grid)
         self._row = {f: i for i, f in enumerate(grid)}
         tones = len(grid)
         self._matrices = _matrices(np.array(grid, np.float64))
         self._sums = np.zeros((3, 2 * tones + _LOW, channels), np.float32)
-        self.re = self._sums[:, :tones]
-        self.im = self._sums[:, tones : 2 * tones]
-        self._low = self._sums[:, 2 * tones :]
+        self._line = self._sums[:, : 2 * tones]
+        self.re, self.im = self._sums[:, :tones], self._sums[:, tones : 2 * tones]
+        # Squares of all correlations, and last the energy as it came.
+        self._squares = np.zeros((2, 2 * tones + _LOW + 1, channels), np.float32)
         self.power = np.zeros((3, tones, channels), np.float32)
-        self.energy = np.zeros((3, channels), np.float32)
-        self.raw = np.zeros((3, channels), np.float32)
-        self._scratch = np.empty((2, tones, channels), np.float32)
+        self.power_20ms = np.zeros((tones, channels), np.float32)
+        groups = {name: [self.row(f) for f in hz] for name, hz in (groups_hz or {}).items()}
+        self._gather = _gather(tones, list(groups.values()))
+        rows = len(self._gather)
+        self._totals = np.zeros((3, rows, channels), np.float32)
+        self.energy = self._totals[:, 0]
+        self._totals_20ms = np.zeros((rows, channels), np.float32)
+        self.energy_20ms, self.raw_20ms = self._totals_20ms[:2]
+        self.energy_and_raw_20ms = self._totals_20ms[:2]
+        self.together = {name: self._totals_20ms[2 + i] for i, name in enumerate(groups)}
+        self._share = np.full((tones, 1), np.inf, np.float32)
+        self._bar = np.empty((tones, channels), np.float32)
+        self.alone = np.zeros((tones, channels), np.bool_)
+        self.any_alone: list[bool] = [False] * tones
         self._phase = 0
 
     def row(self, frequency_hz: float) -> int:
         """Row of the bank frequency nearest to `frequency_hz`, which must have been asked for."""
         return self._row[round(frequency_hz / GRID_HZ) * GRID_HZ]
 
+    def expect(self, rows: Iterable[int], share: float) -> None:
+        """Somebody listens for these rows where they hold `share` of the energy; `alone` goes by the least share."""
+        for row in rows:
+            self._share[row] = min(float(self._share[row, 0]), share)
+
     def step(self, x: Floats) -> None:
         """Take the next 160 samples of every channel."""
-        for array in (self._sums, self.power, self.energy, self.raw):
+        for array in (self._line, self.power, self._totals):
             array[0] = array[2]
-        for hop in (1, 2):
-            samples = x[:, (hop - 1) * HOP : hop * HOP]
-            np.matmul(self._matrices[self._phase], samples.T, out=self._sums[hop])
-            np.einsum("cn,cn->c", samples, samples, out=self.raw[hop])
-            self._phase = (self._phase + 1) % _PHASES
-        np.multiply(self.re[1:], self.re[1:], out=self.power[1:])
-        np.multiply(self.im[1:], self.im[1:], out=self._scratch)
-        self.power[1:] += self._scratch
-        low = self._low[1:] * self._low[1:]
-        self.raw[1:] *= np.float32(1 / HOP)
-        self.raw[1:] -= low[:, 0]
-        np.subtract(self.raw[1:], low[:, 1:].sum(1), out=self.energy[1:])
-        np.maximum(self.energy, 1e-12, out=self.energy)
+        hops = x.reshape(-1, 2, HOP)
+        np.matmul(self._matrices[self._phase : self._phase + 2], hops.transpose(1, 2, 0), out=self._sums[1:])
+        self._phase = (self._phase + 2) % _PHASES
+        tones = len(self.grid_hz)
+        np.square(self._sums[1:], out=self._squares[:, :-1])
+        np.einsum("chn,chn->hc", hops, hops, out=self._squares[:, -1])
+        np.add(self._squares[:, :tones], self._squares[:, tones : 2 * tones], out=self.power[1:])
+        np.matmul(self._gather, self._squares, out=self._totals[1:])
+        np.maximum(self._totals, 1e-12, out=self._totals)
+        np.add(self._totals[1], self._totals[2], out=self._totals_20ms)
+        np.add(self.power[1], self.power[2], out=self.power_20ms)
+        np.multiply(self._share, np.maximum(self.energy_20ms, _FAINTEST), out=self._bar)
+        np.greater(self.power_20ms, self._bar, out=self.alone)
+        found: list[bool] = np.logical_or.reduce(self.alone, axis=1).tolist()
+        self.any_alone = found
 
     def offset_hz(self, rows: NDArray[np.intp], channels: NDArray[np.intp], hop: int) -> NDArray[np.float32]:
         """Distance of a tone from its row's frequency, Hz, from the turn between `hop - 1` and `hop`: +-50 at most."""
@@ -89,6 +118,18 @@ class Bank:
         turn: NDArray[np.float32] = np.arctan2(im1 * re0 - re1 * im0, re1 * re0 + im1 * im0)
         turn *= np.float32(1 / (2 * np.pi * HOP_S))
         return turn
+
+
+def _gather(tones: int, groups: list[list[int]]) -> NDArray[np.float32]:
+    """`[2 + groups, 2 * tones + 5]`: from squares to energy, raw energy and the power of each group."""
+    gather = np.zeros((2 + len(groups), 2 * tones + _LOW + 1), np.float32)
+    gather[:2, -1] = 1 / HOP
+    gather[0, 2 * tones : -1] = -1
+    gather[1, 2 * tones] = -1
+    for row, group in zip(gather[2:], groups, strict=True):
+        row[group] = 1
+        row[[tones + r for r in group]] = 1
+    return gather
 
 
 def _matrices(grid_hz: NDArray[np.float64]) -> NDArray[np.float32]:
