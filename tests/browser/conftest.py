@@ -36,8 +36,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     assert code == 0, "".join(box.supervisor.output)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """For a module: while Playwright runs, no other test of this process can have an event loop."""
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
         yield chromium

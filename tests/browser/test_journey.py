@@ -132,6 +132,7 @@ def test_the_last_call_is_found_played_deleted_and_brought_back(running: Running
     expect(page.get_by_test_id("flash")).to_be_visible()
 
     page.get_by_test_id("trash").click()
+    expect(page.get_by_test_id("undo")).to_be_visible()
     page.get_by_test_id("nav-trash").click()
     trashed = page.locator(f"[data-testid='trash-rows'] [data-handle='{row.handle}']").first
     expect(trashed).to_be_visible()
