@@ -25,7 +25,7 @@ from recorder.model import Page, Query
 from web_admin import spool
 from web_admin.hub import Hub
 from web_admin.i18n import LANGUAGES, Locale, negotiate
-from web_admin.sessions import Session, Store
+from web_admin.sessions import Session, Store, secret
 
 log = logging.getLogger("linekeep.web")
 NOBODY = "unknown"
@@ -96,7 +96,7 @@ class Box:
         person = None
         if session is not None:
             person = self.accounts.person(session.user)
-            if person is not None and not person.enabled:
+            if person is not None and not (person.enabled and session.secret == secret(person.password_hash)):
                 person = None
         wished = [
             session.language if session else None,

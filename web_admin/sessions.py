@@ -5,11 +5,15 @@ A session is 256 random bits in a cookie; only their SHA-256 is kept, so that a 
 Sessions end after an hour without use and after twelve hours in any case (OWASP ASVS 5, 7.3), when the account is
 disabled, or when their owner or an administrator ends them.
 
-Searches are remembered under a random name, so that an address shows no telephone number and Back works. Failed
-sign-ins delay the next one, by account and by address, and the delay outlives a restart; nobody is locked out.
+Searches are remembered under a random name, so that an address shows no telephone number and Back works. An attempt to
+sign in counts as failed from before its password is looked at until it is known to be right, so that many at once are
+no way around the delay. Failures delay the next attempt, by account and by address, and the delay outlives a restart;
+nobody is locked out. All who come over loopback have one address, so its delay is short. An IPv6 network of 64 bits
+is one address: whoever has one of its addresses has them all.
 """
 
 import hashlib
+import ipaddress
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +35,8 @@ FREE_ACCOUNT_FAILURES = 3
 LONGEST_ACCOUNT_DELAY_S = 30
 FREE_ADDRESS_FAILURES = 10
 LONGEST_ADDRESS_DELAY_S = 300
+FREE_LOOPBACK_FAILURES = 100
+LONGEST_LOOPBACK_DELAY_S = 1
 FORGET_FAILURES_NS = 24 * 3600 * NS
 
 
@@ -41,6 +47,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     language: str | None
     created_ns: int
     seen_ns: int
+    secret: str = ""
+    """The account's password hash, digested: with another password, however it was changed, the session ends."""
 
     def ends_ns(self) -> int:
         return min(self.seen_ns + IDLE_NS, self.created_ns + LONGEST_NS)
@@ -59,6 +67,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
 class Failures(msgspec.Struct, frozen=True):
     count: int
     last_ns: int
+    before_ns: int = 0
+    """Of the failure before the last."""
 
 
 _decode_search = msgspec.msgpack.Decoder(Search).decode
@@ -66,6 +76,11 @@ _decode_search = msgspec.msgpack.Decoder(Search).decode
 
 def digest(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
+
+
+def secret(password_hash: str) -> str:
+    """Stands for a password hash in a session; the hash cannot be had from it."""
+    return hashlib.sha256(b"linekeep session" + password_hash.encode()).hexdigest()[:32]
 
 
 def delay_s(failures: int, free: int, longest: int) -> int:
@@ -89,11 +104,14 @@ class Store:
 
     # Sessions -----------------------------------------------------------------------------------------------------
 
-    def sign_in(self, user: str, address: str, agent: str, language: str | None) -> str:
+    def sign_in(self, user: str, address: str, agent: str, language: str | None, password_hash: str = "") -> str:
         """A new session; returns the token for the cookie, which is kept nowhere else."""
         token = secrets.token_urlsafe(32)
         now = self.now_ns()
-        session = Session(user=user, address=address, agent=agent[:200], language=language, created_ns=now, seen_ns=now)
+        session = Session(
+            user=user, address=address, agent=agent[:200], language=language, created_ns=now, seen_ns=now,
+            secret=secret(password_hash),
+        )  # fmt: skip
         with self._env.begin(write=True) as txn:
             txn.put(digest(token), msgspec.msgpack.encode(session), db=self._sessions)
         return token
@@ -151,7 +169,7 @@ class Store:
             if now < session.ends_ns():
                 yield key, session
 
-    # Failed sign-ins ----------------------------------------------------------------------------------------------
+    # Attempts to sign in ------------------------------------------------------------------------------------------
 
     def wait_s(self, user: str, address: str) -> int:
         """Seconds until this account may be tried again from this address; 0: now."""
@@ -164,17 +182,22 @@ class Store:
                 waits.append(-((now - due) // NS))
         return max(waits)
 
-    def failed(self, user: str, address: str) -> None:
+    def attempted(self, user: str, address: str) -> None:
+        """Counts as a failure until `succeeded`. Called in the same breath as `wait_s`."""
         now = self.now_ns()
         with self._env.begin(write=True, db=self._failures) as txn:
             for key, _, _ in _limits(user, address):
-                count = _failures(txn.get(key), now).count + 1
-                txn.put(key, msgspec.msgpack.encode(Failures(count, now)))
+                before = _failures(txn.get(key), now)
+                txn.put(key, msgspec.msgpack.encode(Failures(before.count + 1, now, before.last_ns)))
 
-    def succeeded(self, user: str) -> None:
-        """Forgets the account's failures. The address keeps its own: an attacker may own one good account."""
+    def succeeded(self, user: str, address: str) -> None:
+        """Forgets the account's failures, and this attempt of the address. The address keeps its others: an attacker
+        may own one good account."""
+        (account, *_), (network, *_) = _limits(user, address)
         with self._env.begin(write=True, db=self._failures) as txn:
-            txn.delete(_limits(user, "")[0][0])
+            txn.delete(account)
+            counted = _failures(txn.get(network), self.now_ns())
+            txn.put(network, msgspec.msgpack.encode(Failures(max(0, counted.count - 1), counted.before_ns)))
 
     # Searches -----------------------------------------------------------------------------------------------------
 
@@ -215,8 +238,24 @@ class Store:
 def _limits(user: str, address: str) -> tuple[tuple[bytes, int, int], tuple[bytes, int, int]]:
     return (
         (b"user:" + digest(user.casefold()), FREE_ACCOUNT_FAILURES, LONGEST_ACCOUNT_DELAY_S),
-        (b"from:" + digest(address), FREE_ADDRESS_FAILURES, LONGEST_ADDRESS_DELAY_S),
+        _network(address),
     )
+
+
+def _network(address: str) -> tuple[bytes, int, int]:
+    """What counts as one address."""
+    network = address
+    try:
+        known = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        pass  # A socket without an address; it counts as what it calls itself.
+    else:
+        if isinstance(known, ipaddress.IPv6Address):
+            known = known.ipv4_mapped or known
+        if known.is_loopback:
+            return b"from:loopback", FREE_LOOPBACK_FAILURES, LONGEST_LOOPBACK_DELAY_S
+        network = str(ipaddress.ip_network((known, 64 if known.version == 6 else 32), strict=False))
+    return b"from:" + digest(network), FREE_ADDRESS_FAILURES, LONGEST_ADDRESS_DELAY_S
 
 
 def _failures(value: bytes | None, now: int) -> Failures:

@@ -2,10 +2,14 @@
 
 import re
 import signal
+import socket
+from contextlib import ExitStack
 from pathlib import Path
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 from starlette.routing import Route
 
 from tests.box import wait_for
@@ -82,6 +86,58 @@ def test_a_changed_password_ends_every_other_session(world: World) -> None:
     assert here.get("/account").status_code == 200
     assert there.get("/account").status_code == 303
     assert there.sign_in("changer", new).status_code == 303
+
+
+def test_many_attempts_at_once_are_no_way_around_the_delay(world: World) -> None:
+    """All of them arrive before the first password is computed; only the free ones are looked at."""
+    person = world.someone()
+    form = {"csrf": person.token(), "name": "nobody-else", "password": "whatever it may be"}
+    body = urlencode(form).encode()
+    head = (
+        f"POST /sign-in HTTP/1.1\r\nHost: {urlsplit(world.base).netloc}\r\nSec-Fetch-Site: same-origin\r\n"
+        f"Cookie: linekeep={person.cookies['linekeep']}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode()
+    with ExitStack() as opened:
+        address = urlsplit(world.base)
+        lines = [
+            opened.enter_context(socket.create_connection((str(address.hostname), int(address.port or 0)), 30.0))
+            for _ in range(12)
+        ]
+        for line in lines:
+            line.sendall(head + body)
+        codes = [int(opened.enter_context(line.makefile("rb")).readline().split()[1]) for line in lines]
+    assert codes.count(401) == 3 and codes.count(429) == 9
+
+
+def test_a_session_ends_with_the_password_it_began_with(world: World) -> None:
+    """Also where the password is changed behind the page's back, as a reset on the console and a new setup do."""
+    world.first.submit("/system/people", {"name": "reset", "password": PASSWORD, "auditor": "1"})
+    person = world.someone()
+    person.sign_in("reset")
+    assert person.get("/recordings").status_code == 200
+    user = {"name": "reset", "password_hash": PasswordHasher().hash("another one altogether")}
+    world.box.call("user.put", user=user, actor={"kind": "console", "name": "root"})
+    assert person.get("/recordings").status_code == 303
+
+
+def test_signing_in_again_ends_the_session_before(world: World) -> None:
+    person = world.someone()
+    person.sign_in("auditor-only")
+    before = person.cookies["linekeep"]
+    person.submit("/sign-in", {"name": "auditor-only", "password": PASSWORD})
+    assert httpx.get(f"{world.base}/lines", cookies={"linekeep": before}).status_code == 303
+    assert person.get("/lines").status_code == 200
+
+
+def test_a_role_that_is_taken_away_is_gone_at_once(world: World) -> None:
+    world.first.submit("/system/people", {"name": "mover", "password": PASSWORD, "auditor": "1"})
+    person = world.someone()
+    person.sign_in("mover")
+    assert person.get("/recordings").status_code == 200
+    world.first.submit("/system/people/mover", {"administrator": "1", "enabled": "1"})
+    assert person.get("/recordings").status_code == 404
+    assert person.get(f"/recordings/{world.rows[0].handle}/audio").status_code == 404
+    world.first.submit("/system/people/mover", {"auditor": "1"})
 
 
 # Guards ---------------------------------------------------------------------------------------------------------------

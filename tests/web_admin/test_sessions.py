@@ -70,19 +70,55 @@ def test_delay_grows_and_is_bounded() -> None:
 def test_failures_delay_by_account_and_by_address_across_a_restart(tmp_path: Path, clock: Clock) -> None:
     first = Store(tmp_path / "state", clock)
     for _ in range(5):
-        first.failed("Wang", "10.0.0.1")
+        first.attempted("Wang", "10.0.0.1")
     first.close()
     again = Store(tmp_path / "state", clock)
     assert again.wait_s("wang", "10.0.0.2") == 4
     assert again.wait_s("li", "10.0.0.1") == 0
     for _ in range(8):
-        again.failed("somebody", "10.0.0.1")
+        again.attempted("somebody", "10.0.0.1")
     assert again.wait_s("li", "10.0.0.1") == 8
-    again.succeeded("wang")
+    again.succeeded("wang", "10.0.0.9")
     assert again.wait_s("wang", "10.0.0.2") == 0
     clock.ns += 8 * NS
     assert again.wait_s("li", "10.0.0.1") == 0
     again.close()
+
+
+def test_an_attempt_that_succeeds_takes_back_its_own_failure_and_no_other(store: Store, clock: Clock) -> None:
+    for _ in range(11):
+        store.attempted("somebody", "10.0.0.1")
+    store.attempted("wang", "10.0.0.1")
+    assert store.wait_s("li", "10.0.0.1") == 4
+    store.succeeded("wang", "10.0.0.1")
+    assert store.wait_s("li", "10.0.0.1") == 2
+    clock.ns += 2 * NS
+    store.attempted("wang", "10.0.0.1")
+    store.succeeded("wang", "10.0.0.1")
+    assert store.wait_s("li", "10.0.0.1") == 0
+
+
+def test_loopback_is_many_people_and_waits_little(store: Store) -> None:
+    for place in range(150):
+        assert store.wait_s("wang", "127.0.0.1") == (0 if place < 100 else 1)
+        store.attempted(f"guess {place}", "127.0.0.1" if place % 2 else "::1")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "wait_s"),
+    [
+        ("2001:db8:0:1::5", "2001:db8:0:1:ffff::9", 64),
+        ("2001:db8:0:1::5", "2001:db8:0:2::5", 0),
+        ("10.0.0.1", "::ffff:10.0.0.1", 64),
+        ("10.0.0.1", "10.0.0.2", 0),
+        ("fe80::1%eth0", "fe80::2%eth1", 64),
+        ("local", "local", 64),
+    ],
+)
+def test_what_counts_as_one_address(store: Store, one: str, other: str, wait_s: int) -> None:
+    for place in range(16):
+        store.attempted(f"guess {place}", one)
+    assert store.wait_s("wang", other) == wait_s
 
 
 def test_a_search_belongs_to_who_made_it(store: Store) -> None:
@@ -96,7 +132,7 @@ def test_a_search_belongs_to_who_made_it(store: Store) -> None:
 def test_tidying_drops_what_is_over(store: Store, clock: Clock) -> None:
     token = store.sign_in("wang", "10.0.0.1", "browser", None)
     store.remember("wang", Query(), {})
-    store.failed("wang", "10.0.0.1")
+    store.attempted("wang", "10.0.0.1")
     assert store.tidy() == 0
     clock.ns += 48 * 3600 * NS
     assert store.tidy() == 4

@@ -29,9 +29,11 @@ async def password(request: Request) -> Response:
     new, address = str(form.get("new", "")), address_of(request)
     if wait_s := box.store.wait_s(visitor.name, address):
         raise PageError(429, "wait", locale_of(request).span(wait_s))
+    box.store.attempted(visitor.name, address)
     faults = {}
-    if not await passwords.verified(visitor.person.password_hash, str(form.get("old", ""))[: passwords.LONGEST]):
-        box.store.failed(visitor.name, address)
+    if await passwords.verified(visitor.person.password_hash, str(form.get("old", ""))[: passwords.LONGEST]):
+        box.store.succeeded(visitor.name, address)
+    else:
         faults["old"] = "password.old_wrong"
     if (fault := passwords.fault(new, visitor.name)) is not None:
         faults["new"] = fault
@@ -39,10 +41,12 @@ async def password(request: Request) -> Response:
         faults["again"] = "password.differ"
     if faults:
         return await _page(request, 422, faults)
-    user = {"name": visitor.name, "password_hash": await passwords.hashed(new)}
+    password_hash = await passwords.hashed(new)
+    user = {"name": visitor.name, "password_hash": password_hash}
     await box.hub.call("user.put", user=user, actor=visitor.actor)
     box.store.end_sessions(visitor.name)
-    token = box.store.sign_in(visitor.name, address, request.headers.get("user-agent", ""), visitor.language)
+    agent = request.headers.get("user-agent", "")
+    token = box.store.sign_in(visitor.name, address, agent, visitor.language, password_hash)
     box.flashes[token] = Flash("done.password")
     response = done(request, "/account")
     set_cookie(request, response, token)

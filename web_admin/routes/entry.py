@@ -17,7 +17,7 @@ from web_admin.guard import Need, get, post, set_cookie
 from web_admin.i18n import LANGUAGES
 from web_admin.render import PageError, page
 
-NAME = re.compile(r"[\w.-]{2,32}")
+NAME = re.compile(r"\w[\w.-]{1,31}")
 ROLES = ("administrator", "auditor")
 
 
@@ -59,16 +59,17 @@ async def setup(request: Request) -> Response:
     wait_s = box.store.wait_s("setup", address_of(request))
     if wait_s:
         raise PageError(429, "wait", locale_of(request).span(wait_s))
-    if not faults and not (await box.hub.call("setup.check", code=code)).get("valid"):
-        box.store.failed("setup", address_of(request))
-        faults["code"] = "setup.code_wrong"
+    if not faults:
+        box.store.attempted("setup", address_of(request))
+        if not (await box.hub.call("setup.check", code=code)).get("valid"):
+            faults["code"] = "setup.code_wrong"
     if faults:
         return page(request, "setup.html", 422, form=form, faults=faults)
-    user = {
-        "name": name, "password_hash": await passwords.hashed(password), "roles": roles, "language": visitor.language,
-    }  # fmt: skip
+    password_hash = await passwords.hashed(password)
+    user = {"name": name, "password_hash": password_hash, "roles": roles, "language": visitor.language}
     await box.hub.call("setup.finish", code=code, user=user, actor={"kind": "user", "name": name})
-    return await _signed_in(request, name)
+    box.store.succeeded("setup", address_of(request))
+    return await _signed_in(request, name, password_hash)
 
 
 def _account_faults(name: str, password: str, again: str, roles: list[str]) -> dict[str, str]:
@@ -98,22 +99,23 @@ async def sign_in(request: Request) -> Response:
     if wait_s:
         fault = locale_of(request).t("sign_in.wait", wait=locale_of(request).span(wait_s))
         return page(request, "sign_in.html", 429, name=name, fault=fault)
+    box.store.attempted(name, address)
     person = box.accounts.person(name)
     if person is not None and not person.enabled:
         person = None
     if not await passwords.verified(person.password_hash if person else None, password) or person is None:
-        box.store.failed(name, address)
         await _tell(request, "sign_in_failed", name if person else "")
         return page(request, "sign_in.html", 401, name=name, fault=locale_of(request).t("sign_in.wrong"))
-    box.store.succeeded(name)
-    return await _signed_in(request, person.name)
+    box.store.succeeded(name, address)
+    return await _signed_in(request, person.name, person.password_hash)
 
 
-async def _signed_in(request: Request, name: str) -> Response:
-    """A new session under a new token, whatever the browser had before."""
+async def _signed_in(request: Request, name: str, password_hash: str) -> Response:
+    """A new session under a new token; the one the browser had before ends."""
     box = box_of(request)
-    language = request.cookies.get(LANGUAGE_COOKIE)
-    token = box.store.sign_in(name, address_of(request), request.headers.get("user-agent", ""), language)
+    box.store.sign_out(visitor_of(request).token)
+    language, agent = request.cookies.get(LANGUAGE_COOKIE), request.headers.get("user-agent", "")
+    token = box.store.sign_in(name, address_of(request), agent, language, password_hash)
     await _tell(request, "sign_in", name)
     response = RedirectResponse("/lines", 303)
     set_cookie(request, response, token)
