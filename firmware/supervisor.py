@@ -2,8 +2,10 @@
 
 It says what it starts, starts again what dies (saying so, with its exit code, and waiting longer each time), and on
 Ctrl-C or SIGTERM stops the page, then the daemon, which seals its recordings. On an installed box systemd does this;
-here a person looks on. The children are in sessions of their own, so that Ctrl-C reaches them in that order and not all
-at once. A daemon that does not even come up the first time is not tried again: its message says what to do.
+here a person looks on. The children are in sessions of their own, so that Ctrl-C reaches them in that order and not
+all at once; when the supervisor is killed the kernel ends them (PR_SET_PDEATHSIG, by util-linux' `setpriv`), so that
+nothing is left behind. A daemon that does not even come up the first time is not tried again: its message says what to
+do.
 """
 
 import argparse
@@ -14,15 +16,15 @@ import ipaddress
 import signal
 import socket
 import sys
-from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 SETUP_CODE = "setup code: "
 READY = "ready: "
 FINGERPRINT = "certificate SHA-256 "
 ADDRESSES = ("http://", "https://")
+"""The page says its address when it listens there, after all that it has to say about it."""
+END_WITH_US = ("setpriv", "--pdeathsig", "TERM", "--")
 LONGEST_WAIT_S = 30.0
 STEADY_S = 60.0
 """What ran for this long is started again at once."""
@@ -79,7 +81,8 @@ def check_port(listen: Address) -> None:
             errno.EACCES: "may only be used by root",
             errno.EADDRNOTAVAIL: "is not an address of this machine",
         }.get(error.errno or 0, f"cannot be used: {error.strerror or error}")
-        other = Address(listen.host, 8091 if listen.port != 8091 else 8092)
+        host = "127.0.0.1" if error.errno == errno.EADDRNOTAVAIL else listen.host
+        other = Address(host, 8091 if listen.port != 8091 else 8092)
         raise Failed(f"{listen} {why}. Choose another: `make run LISTEN={other}`, or --listen {other}.") from error
 
 
@@ -106,6 +109,7 @@ class Child:
         self.ready.clear()
         self.setup_code = None
         self._process = await asyncio.create_subprocess_exec(
+            *END_WITH_US,
             sys.executable,
             *self._arguments,
             stdin=asyncio.subprocess.DEVNULL,
@@ -122,11 +126,11 @@ class Child:
                 self.setup_code = line.partition(SETUP_CODE)[2]
                 if self.shown:
                     say(f"The setup code is now {self.setup_code}.")
-            elif READY in line:
+            elif READY in line or line.startswith(ADDRESSES):
                 self.ready.set()
             elif line.startswith(FINGERPRINT):
                 self.fingerprint = line.removeprefix(FINGERPRINT)
-            elif not line.startswith(ADDRESSES):
+            else:
                 say(f"{self.name}: {line}")
 
     async def ended(self) -> int:
@@ -177,20 +181,20 @@ class Supervisor:
 
     async def _work(self) -> int:
         say("Starting the daemon.")
-        if (code := await self._first_start(self._daemon, self._daemon.ready.wait())) is not None:
+        if (code := await self._first_start(self._daemon)) is not None:
             return code
         say("Starting the page.")
-        if (code := await self._first_start(self._page, self._page_answers())) is not None:
+        if (code := await self._first_start(self._page)) is not None:
             return code
         self._welcome()
         await asyncio.gather(self._keep(self._daemon), self._keep(self._page))
         return 0
 
-    async def _first_start(self, child: Child, is_up: Coroutine[Any, Any, object]) -> int | None:
+    async def _first_start(self, child: Child) -> int | None:
         """None when it is up; its exit code when it ended before."""
         await child.start()
-        up = asyncio.ensure_future(is_up)
-        ended = asyncio.ensure_future(child.ended())
+        up = asyncio.create_task(child.ready.wait())
+        ended = asyncio.create_task(child.ended())
         try:
             await asyncio.wait({up, ended}, return_when=asyncio.FIRST_COMPLETED)
             if not ended.done():
@@ -200,16 +204,6 @@ class Supervisor:
         finally:
             up.cancel()
             ended.cancel()
-
-    async def _page_answers(self) -> None:
-        connected = False
-        while not connected:
-            try:
-                _, writer = await asyncio.open_connection(self._listen.host, self._listen.port)
-                writer.close()
-                connected = True
-            except OSError:
-                await asyncio.sleep(0.05)
 
     async def _keep(self, child: Child) -> None:
         """Starts it again whenever it dies, saying so."""

@@ -1,6 +1,7 @@
 """`make run` as a person sees it: what is printed, what happens when something dies, how it stops."""
 
 import argparse
+import errno
 import os
 import signal
 import socket
@@ -10,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from firmware.supervisor import Address, address
+from firmware.supervisor import Address, Failed, address, check_port
 from firmware.wire import Client, DaemonUnreachableError
 from tests.box import Process, free_port, wait_for
 
@@ -76,6 +77,37 @@ def test_what_dies_is_named_and_started_again(supervised: Supervised) -> None:
     fresh = supervised.process.line("The setup code is now ").removesuffix(".")
     with Client.connect(supervised.data) as client:
         assert client.call("setup.check", code=fresh)["valid"] is True
+
+
+def test_a_supervisor_that_is_killed_leaves_nothing_behind(supervised: Supervised) -> None:
+    supervised.process.line("Ctrl-C")
+    daemon = pid_of_daemon(supervised.data)
+    assert daemon is not None
+    supervised.process.stop(signal.SIGKILL)
+    wait_for("the daemon's end", lambda: not Path(f"/proc/{daemon}").exists())
+    assert not (supervised.data / "control.sock").exists(), "it stopped in good order"
+    wait_for("the page's end", lambda: is_free(supervised.url))
+
+
+def is_free(url: str) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", httpx.URL(url).port or 0)) == errno.ECONNREFUSED
+
+
+def test_the_certificate_is_shown_where_others_may_connect(tmp_path: Path) -> None:
+    (tmp_path / "linekeep.toml").write_text('[[card]]\nlines = 1\nscenario = "none"\n')
+    process = started(tmp_path, f"0.0.0.0:{free_port()}")
+    try:
+        process.line("Ctrl-C")
+        shown = process.line("certificate     SHA-256 ")
+    finally:
+        process.stop()
+    assert shown == (tmp_path / "web" / "tls" / "fingerprint.txt").read_text().strip()
+
+
+def test_an_address_of_another_machine_is_answered_with_one_of_this() -> None:
+    with pytest.raises(Failed, match=r"192\.0\.2\.7:8090 is not an address of this machine.*127\.0\.0\.1:8091"):
+        check_port(address("192.0.2.7:8090"))
 
 
 def test_a_port_in_use_is_named_before_anything_is_started(tmp_path: Path) -> None:
