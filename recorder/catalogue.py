@@ -29,7 +29,7 @@ from recorder.errors import CatalogueError, NotFoundError
 from recorder.model import Alarm, Counts, DayCount, Note, Operation, Page, Query, Recording, State, Unrecorded
 from recorder.tables import Tables
 
-FORMAT = b"1"
+FORMAT = b"2"
 MAP_BYTES = 16 << 30
 _EPOCH = date(1970, 1, 1)
 _decode_operation = msgspec.msgpack.Decoder(Operation).decode

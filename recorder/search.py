@@ -16,10 +16,10 @@ import msgspec
 
 from recorder import tables as tb
 from recorder.model import Page, Query, Recording, State
-from recorder.tables import ID_MAX, Row, Tables
+from recorder.tables import ID_MAX, Tables, Tested
 
 MOST_FOUND = 1000
-MOST_STEPS = 50_000
+MOST_STEPS = 30_000
 MOST_NUMBERS = 2000
 decode_live = msgspec.msgpack.Decoder(Recording).decode
 
@@ -29,6 +29,9 @@ class _Stream(Protocol):
 
     def at_most(self, row_id: int) -> int | None:
         """The largest id in the stream that is not above `row_id`."""
+
+    def down(self, row_id: int) -> Iterator[int]:
+        """All ids from there on, newest first."""
 
 
 class _Posting:
@@ -46,6 +49,11 @@ class _Posting:
         if found == row_id:
             return found
         return tb.unkey(cursor.value()) if cursor.prev_dup() else None
+
+    def down(self, row_id: int) -> Iterator[int]:
+        if self.at_most(row_id) is None:
+            return iter(())
+        return map(tb.unkey, self._cursor.iterprev_dup(keys=False, values=True))
 
 
 class _Union:
@@ -67,6 +75,15 @@ class _Union:
                 heapq.heapreplace(heads, (-found, n))
         return -heads[0][0] if heads else None
 
+    def down(self, row_id: int) -> Iterator[int]:
+        if len(self._parts) == 1:
+            yield from self._parts[0].down(row_id)
+            return
+        found = self.at_most(row_id)
+        while found is not None:
+            yield found
+            found = self.at_most(found - 1)
+
 
 class _AllRows:
     def __init__(self, cursor: Any, count: int) -> None:
@@ -81,6 +98,11 @@ class _AllRows:
             return found
         return tb.unkey(cursor.key()) if cursor.prev() else None
 
+    def down(self, row_id: int) -> Iterator[int]:
+        if self.at_most(row_id) is None:
+            return iter(())
+        return map(tb.unkey, self._cursor.iterprev(keys=True, values=False))
+
 
 class _Search:
     """One pass, newest first, from an id downwards. `at` is where it has come to, `spent` whether it ended there."""
@@ -94,43 +116,55 @@ class _Search:
         self._spans = _spans(txn, tables, query)
         self._streams = self._plan()
 
-    def matches(self, below: int) -> Iterator[tuple[int, Row]]:
-        steps, x = 0, below - 1
-        while x >= 0:
-            self.at = x
-            steps += 1
-            if steps > MOST_STEPS:
-                self.spent = True
-                return
-            found = self._next(x)
-            if found is None:
-                return
-            row_id, settled = found
-            if settled:
-                row = tb.decode_row(self._txn.get(tb.key(row_id), db=self._tables["rows"]))
-                if self.passes(row_id, row):
-                    yield row_id, row
-            x = row_id - settled
+    def matches(self, below: int) -> Iterator[tuple[int, bytes]]:
+        """Ids and packed rows."""
+        rows = self._tables["rows"]
+        for row_id in self._candidates(below - 1):
+            data = self._txn.get(tb.key(row_id), db=rows)
+            if self.passes(row_id, tb.decode_tested(data), data):
+                yield row_id, data
 
-    def _next(self, x: int) -> tuple[int, bool] | None:
-        """One round over all streams: the id it came to, and whether all of them hold it."""
-        y = _at_most(self._spans, x)
-        for stream in self._streams:
-            if y is None:
-                return None
-            y = stream.at_most(y)
-        if y is None:
-            return None
-        return y, y == x or (len(self._streams) == 1 and _at_most(self._spans, y) == y)
+    def _candidates(self, x: int) -> Iterator[int]:
+        """What the indexes give, inside the spans; it ends early, `spent`, after `MOST_STEPS`."""
+        steps = 0
+        for low, high in self._spans:
+            for row_id in self._inside(low, min(high, x)):
+                self.at = abs(row_id)
+                steps += 1
+                if steps > MOST_STEPS:
+                    self.spent = True
+                    return
+                if row_id >= 0:
+                    yield row_id
+
+    def _inside(self, low: int, x: int) -> Iterator[int]:
+        """Ids that all streams hold, from `x` down to `low`; where one was sought in vain, the place, negative."""
+        if len(self._streams) == 1:
+            for row_id in self._streams[0].down(x):
+                if row_id < low:
+                    return
+                yield row_id
+            return
+        while x >= low:
+            y = x
+            for stream in self._streams:
+                if (found := stream.at_most(y)) is None:
+                    return
+                y = found
+            if y < low:
+                return
+            yield y if y == x else -y
+            x = y - (y == x)
 
     def _plan(self) -> list[_Stream]:
         query, txn, tables = self._query, self._txn, self._tables
         total = txn.stat(tables["rows"])["entries"]
         streams: list[_Stream] = [self._union("word", [word]) for word in self._keys]
         if self._number is not None:
-            numbers = distinct_numbers(txn, tables, query.number)
-            first = tb.number_key(query.number.removeprefix("=").split("*")[0])
+            head, *rest = query.number.removeprefix("=").split("*")
+            first = tb.number_key(head)
             short = next((first[:length] for length in tb.SHORT if len(first) >= length), None)
+            numbers = None if rest == [""] and first == short else distinct_numbers(txn, tables, query.number)
             if numbers is not None:
                 streams.append(self._union("number", numbers))
             elif short is not None:
@@ -150,7 +184,7 @@ class _Search:
         cursor = self._txn.cursor(db=self._tables[table])
         return _Union([_Posting(cursor, key) for key in dict.fromkeys(keys)])
 
-    def passes(self, row_id: int, row: Row | Recording) -> bool:
+    def passes(self, row_id: int, row: Tested | Recording, data: bytes | None) -> bool:
         q = self._query
         return (
             row.state in q.states
@@ -162,13 +196,14 @@ class _Search:
             and (q.min_s is None or row.samples >= q.min_s * 8000)
             and (q.max_s is None or row.samples <= q.max_s * 8000)
             and (self._number is None or (row.number is not None and self._number.fullmatch(row.number) is not None))
-            and (not q.text or self._has_text(row_id, row))
+            and (not q.text or self._has_text(row_id, data))
         )
 
-    def _has_text(self, row_id: int, row: Row | Recording) -> bool:
-        if not self._keys:
+    def _has_text(self, row_id: int, data: bytes | None) -> bool:
+        """Live rows (no `data`) have none yet."""
+        if not self._keys or data is None:
             return False
-        said = [*row.tags, *(note[2] for note in notes_of(self._txn, self._tables, row_id))]
+        said = [*tb.decode_row(data).tags, *(note[2] for note in notes_of(self._txn, self._tables, row_id))]
         held = set[bytes]().union(*map(tb.words, said))
         return held.issuperset(self._keys) and all(any(run in text for text in said) for run in self._runs)
 
@@ -197,7 +232,10 @@ def search(txn: Any, tables: Tables, query: Query) -> Page:
     below = ID_MAX if query.before_id is None else query.before_id
     run = _Search(txn, tables, query)
     matches = _with_live(run, txn, tables, query, below)
-    rows = [row if isinstance(row, Recording) else tb.unpack(row_id, row) for row_id, row in islice(matches, limit)]
+    rows = [
+        row if isinstance(row, Recording) else tb.unpack(row_id, tb.decode_row(row))
+        for row_id, row in islice(matches, limit)
+    ]
     more = next(matches, None) is not None
     if run.spent and len(rows) < limit:
         following: int | None = run.at + 1
@@ -214,11 +252,11 @@ def search(txn: Any, tables: Tables, query: Query) -> Page:
 
 def _with_live(
     run: _Search, txn: Any, tables: Tables, query: Query, below: int
-) -> Iterator[tuple[int, Row | Recording]]:
-    sealed: Iterator[tuple[int, Row | Recording]] = run.matches(below)
+) -> Iterator[tuple[int, bytes | Recording]]:
+    sealed: Iterator[tuple[int, bytes | Recording]] = run.matches(below)
     if State.LIVE not in query.states:
         return sealed
-    live = [(row.id, row) for row in live_rows(txn, tables) if row.id < below and run.passes(row.id, row)]
+    live = [(row.id, row) for row in live_rows(txn, tables) if row.id < below and run.passes(row.id, row, None)]
     return heapq.merge(live, sealed, key=lambda match: -match[0])
 
 
@@ -233,13 +271,13 @@ def _spans(txn: Any, tables: Tables, query: Query) -> list[tuple[int, int]]:
         last = high if until is None else min(high, (until // 1_000_000 + shift << 16) | 0xFFFF)
         if first <= last:
             spans.append((first, last))
-    spans.sort(reverse=True)
-    return spans
-
-
-def _at_most(spans: list[tuple[int, int]], x: int) -> int | None:
-    inside = [min(high, x) for low, high in spans if low <= x]
-    return max(inside, default=None)
+    apart: list[tuple[int, int]] = []
+    for first, last in sorted(spans, reverse=True, key=lambda span: span[1]):
+        if apart and last >= apart[-1][0]:
+            apart[-1] = (min(first, apart[-1][0]), apart[-1][1])
+        else:
+            apart.append((first, last))
+    return apart
 
 
 def number_pattern(number: str) -> re.Pattern[str]:

@@ -46,23 +46,28 @@ class Tables:
         return self._all[name]
 
 
-class Row(msgspec.Struct, array_like=True, frozen=True):
+class Tested(msgspec.Struct, array_like=True, frozen=True):
+    """The beginning of a packed row: what a search looks at. The rest need not be read to pass it over."""
+
+    state: str
+    line: int
+    start_utc_ns: int
+    samples: int
+    direction: str
+    number: str | None
+    call_class: str
+
+
+class Row(Tested, array_like=True, frozen=True):
     """A recording as it is packed: what the key and the path's rule do not say."""
 
     handle: bytes
-    state: str
-    line: int
     line_name: str
     card: str
     simulated: bool
     law: str
-    start_utc_ns: int
     utc_offset_s: int
-    samples: int
-    direction: str
-    number: str | None
     name: str | None
-    call_class: str
     class_confidence: float
     trigger: str
     stop_reason: str | None
@@ -80,6 +85,7 @@ class Row(msgspec.Struct, array_like=True, frozen=True):
 
 encode = msgspec.msgpack.Encoder().encode
 decode_row = msgspec.msgpack.Decoder(Row).decode
+decode_tested = msgspec.msgpack.Decoder(Tested).decode
 
 
 def key(row_id: int) -> bytes:
@@ -94,8 +100,8 @@ def pack(row: Recording) -> bytes:
     trash = row.trash
     return encode(
         Row(
-            bytes.fromhex(row.handle), row.state, row.line, row.line_name, row.card, row.simulated, row.law,
-            row.start_utc_ns, row.utc_offset_s, row.samples, row.direction, row.number, row.name, row.call_class,
+            row.state, row.line, row.start_utc_ns, row.samples, row.direction, row.number, row.call_class,
+            bytes.fromhex(row.handle), row.line_name, row.card, row.simulated, row.law, row.utc_offset_s, row.name,
             row.class_confidence, row.trigger, row.stop_reason, row.gaps, row.gap_samples, row.dtmf, row.answered,
             row.recovered, row.tags, row.notes, bytes.fromhex(row.audio_sha256), bytes.fromhex(row.meta_sha256),
             None if trash is None else (trash.since_utc_ns, trash.until_utc_ns, trash.reason, trash.actor),
@@ -182,12 +188,18 @@ def put_row(txn: Any, tables: Tables, row: Recording) -> None:
     for table, value in after - before:
         if table == "number":
             _new_number(txn, tables, value)
-        txn.put(value, row_key, db=tables[table])
-    txn.put(row_key, pack(row), db=tables["rows"])
+        put_newest(txn, value, row_key, tables[table])
+    put_newest(txn, row_key, pack(row), tables["rows"])
     txn.put(bytes.fromhex(row.handle), row_key, db=tables["handles"])
     if old is None:
         _widen_shift(txn, tables, row)
     _sum(txn, tables, row, old)
+
+
+def put_newest(txn: Any, at: bytes, value: bytes, table: Any) -> None:
+    """Puts what mostly is the newest: appended it leaves full pages behind, and half of them empty otherwise."""
+    if not txn.put(at, value, db=table, append=True):
+        txn.put(at, value, db=table)
 
 
 def _new_number(txn: Any, tables: Tables, number: bytes) -> None:

@@ -109,7 +109,7 @@ def a_row(seed: int, utc_ns: int) -> Recording:
 
 
 def fill(folder: Path, rows: int) -> tuple[Catalogue, float]:
-    """A catalogue of that many rows, ten seconds apart, and its bytes a row. Entered without durability."""
+    """A catalogue of that many rows, ten seconds apart, and the bytes in use a row."""
     (folder / "catalogue").mkdir(parents=True, exist_ok=True)
     catalogue = Catalogue.open_writable(folder)
     for first in range(0, rows, 5000):
@@ -118,7 +118,10 @@ def fill(folder: Path, rows: int) -> tuple[Catalogue, float]:
                 utc_ns = values.NOON + seed * 10 * values.NS
                 row = a_row(seed, utc_ns)
                 tb.put_row(txn, catalogue.tables, _with_id(row, utc_ns))
-    return catalogue, (folder / "catalogue" / "data.mdb").stat().st_size / rows
+    with catalogue.reading() as txn:
+        stats = [txn.stat(catalogue.tables[name]) for name in (*tb.PLAIN, *tb.POSTINGS)]
+    pages = sum(stat[kind] for stat in stats for kind in ("branch_pages", "leaf_pages", "overflow_pages"))
+    return catalogue, pages * stats[0]["psize"] / rows
 
 
 def _with_id(row: Recording, utc_ns: int) -> Recording:
