@@ -29,21 +29,21 @@ _OF_TWO_HOPS = np.float32(10 * np.log10(2))
 _HANGOVER_STEPS = 8
 _VOICED_SHARE = np.float32(0.45)
 LATELY: Final = 16
-"""Steps (320 ms) of which the levels are kept."""
+"""Steps (320 ms) of which is kept whether they were loud and voiced."""
+LEVELS: Final = 512
+"""Steps (10.24 s) of which the levels are kept."""
 
 
 class Activity:
     """`level_dbm0`, `active`, `loud`, `voiced`, each `[channels]`, after every `step`.
 
-    `heard_lately`, `loud_lately`, `voiced_lately` `[16, channels]` are rings of the last steps, for what looks at them
-    at a slower pace; `slot` is the newest.
+    `loud_lately`, `voiced_lately` `[16, channels]` are rings of the last steps, for what looks at them at a slower
+    pace; `slot` is the newest. `steps` counts.
     """
 
     def __init__(self, channels: int, bank: Bank) -> None:
         self._bank = bank
-        self._levels = np.full((LATELY, 2, channels), FLOOR_DBM0, np.float32)
-        self.heard_lately = self._levels[:, 0]
-        """Level without offset and hum."""
+        self._levels = np.full((LEVELS, 2, channels), FLOOR_DBM0, np.float32)
         self.loud_lately = np.zeros((LATELY, channels), np.bool_)
         self.voiced_lately = np.zeros((LATELY, channels), np.bool_)
         self.slot = -1
@@ -52,13 +52,29 @@ class Activity:
         self.voiced = self.voiced_lately[0]
         self.active = np.zeros(channels, np.bool_)
         self._floor = np.full(channels, -60, np.float32)
-        self._steps = 0
+        self.steps = 0
         self._last_loud = np.full(channels, -_HANGOVER_STEPS, np.int64)
+
+    def heard_dbm0(self, steps: int) -> NDArray[np.float32]:
+        """`[steps, channels]`: levels without offset and hum, the newest last."""
+        first = self.steps - steps
+        found: NDArray[np.float32]
+        if first % LEVELS + steps <= LEVELS:
+            found = self._levels[first % LEVELS : first % LEVELS + steps, 0]
+        else:
+            found = self._levels[np.arange(first, self.steps) % LEVELS, 0]
+        return found
+
+    def loudest_dbm0(self, channel: int, first_step: int, end_step: int) -> float:
+        """Level, without offset and hum, of the loudest of the steps of one channel that are still remembered."""
+        first = max(first_step, self.steps - LEVELS, 0)
+        steps = np.arange(first, min(end_step, self.steps)) % LEVELS
+        return float(self._levels[steps, 0, channel].max(initial=FLOOR_DBM0))
 
     def step(self) -> None:
         """Take the bank's last step."""
         slot = self.slot = (self.slot + 1) % LATELY
-        levels = self._levels[slot]
+        levels = self._levels[self.steps % LEVELS]
         np.maximum(self._bank.energy_and_raw_20ms, _FAINTEST, out=levels)
         np.log10(levels, out=levels)
         levels *= np.float32(10)
@@ -71,9 +87,9 @@ class Activity:
         np.minimum(floor, _FLOOR_TOP, out=floor)
         loud = self.loud = self.loud_lately[slot]
         np.greater(heard, np.maximum(floor + _ABOVE_DB, _LEAST_DBM0), out=loud)
-        self._last_loud[loud] = self._steps
-        self.active = self._last_loud > self._steps - _HANGOVER_STEPS
-        self._steps += 1
+        self._last_loud[loud] = self.steps
+        self.active = self._last_loud > self.steps - _HANGOVER_STEPS
+        self.steps += 1
         voiced = self.voiced = self.voiced_lately[slot]
         if "voiced" in self._bank.together:
             np.greater(self._bank.together["voiced"], _VOICED_SHARE * self._bank.energy_20ms, out=voiced)

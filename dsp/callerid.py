@@ -32,7 +32,9 @@ _TRIES: Final = tuple((window, late) for late in (0.0, 0.6, -0.6) for window in 
 and which fits best depends on the phases. The checksum says which was right."""
 _SHARE = 0.6
 _LEVEL = 10 ** (-45 / 10)
-_ARM_STEPS = 2
+_ARM_BITS: Final = 3
+_ARM_MASK, _ARM_SIGN = np.uint8(0b111), 0b011
+"""Two steps of mark after one without: 40 ms."""
 _GONE_STEPS = 3
 _READS: Final = 2
 """Channels demodulated in one step, so that a storm of tones does not hold up the tick; the others wait."""
@@ -58,7 +60,11 @@ class FskCallerId:
     def __init__(self, channels: int, bank: Bank, history: History) -> None:
         self._bank, self._history = bank, history
         self._rows = np.array([bank.row(mark) for _, mark, _ in STANDARDS], np.intp)
-        self._run = np.zeros((2, channels), np.int16)
+        bank.expect(self._rows.tolist(), _SHARE)
+        self._marks = np.zeros((2, channels), np.uint8)
+        """Whether a mark was heard, a bit a step."""
+        self._idle_steps = _ARM_BITS
+        self._waiting = False
         self._armed = np.zeros(channels, np.int16)
         """Steps since a mark was sure; 0 where none was."""
         self._standard = np.zeros(channels, np.int8)
@@ -67,18 +73,32 @@ class FskCallerId:
 
     def step(self, hop: int, out: Reports) -> None:
         """The two hops after hop number `hop`."""
+        if any(self._bank.any_alone[row] for row in self._rows):
+            self._idle_steps = 0
+        elif self._idle_steps < _ARM_BITS:
+            self._idle_steps += 1
+        if self._idle_steps < _ARM_BITS:
+            self._arm()
+        if self._waiting:
+            self._await_ends(hop, out)
+
+    def _arm(self) -> None:
         energy = self._bank.energy_20ms
         marks = self._bank.power_20ms[self._rows]
-        heard = marks > np.maximum(_SHARE * energy, 2 * _LEVEL)
-        heard &= marks == marks.max(0)
-        self._run = np.where(heard, self._run + 1, 0).astype(np.int16)
-        standard, c = np.nonzero(self._run == _ARM_STEPS)
+        self._marks <<= 1
+        self._marks |= (marks > np.maximum(_SHARE * energy, 2 * _LEVEL)) & (marks == marks.max(0))
+        standard, c = np.nonzero(self._marks & _ARM_MASK == _ARM_SIGN)
         fresh = self._armed[c] == 0
-        self._armed[c[fresh]], self._standard[c[fresh]] = 1, standard[fresh]
-        self._level[c[fresh]], self._gone[c[fresh]] = energy[c[fresh]], 0
+        if fresh.any():
+            c = c[fresh]
+            self._armed[c], self._standard[c] = 1, standard[fresh]
+            self._level[c], self._gone[c] = energy[c], 0
+            self._waiting = True
+
+    def _await_ends(self, hop: int, out: Reports) -> None:
+        energy = self._bank.energy_20ms
         armed = np.flatnonzero(self._armed)
-        if not armed.size:
-            return
+        self._waiting = armed.size > 0
         self._armed[armed] += 1
         low = energy[armed] < 0.1 * self._level[armed]
         self._gone[armed] = np.where(low, self._gone[armed] + 1, 0)

@@ -69,7 +69,7 @@ class Carriers:
             self._waiting = self._waiting[_LOOKS:]
 
     def _flag(self, hop: int, activity: Activity, plain: NDArray[np.bool_], out: Reports) -> None:
-        levels = activity.heard_lately
+        levels = activity.heard_dbm0(LATELY)
         lowest = levels.min(0)
         still = (levels.max(0) - lowest < _STILL_DB) & (lowest > _LEAST_DBM0) & plain
         if still.any():

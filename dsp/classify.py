@@ -72,7 +72,7 @@ class Classifier:
         self._plain[part] = plain
         if part == _BLOCK - 1:
             block = slice(activity.slot - part, activity.slot + 1)
-            self._count(activity.heard_lately[block], activity.loud_lately[block], activity.voiced_lately[block])
+            self._count(activity.heard_dbm0(_BLOCK), activity.loud_lately[block], activity.voiced_lately[block])
             self._judge(out)
 
     def _count(self, heard_dbm0: NDArray[np.float32], loud: NDArray[np.bool_], voiced: NDArray[np.bool_]) -> None:

@@ -30,24 +30,27 @@ class Steady:
     tolerance_hz: float
     rows_hz: tuple[float, ...]
     sure_steps: int
-    """Reported after this many steps of 20 ms."""
+    """Reported after this many steps of 20 ms that follow a first."""
 
 
 TONES: Final = (
-    Steady("cng", "cng", 1100, 44, (1065, 1100, 1135), 9),
-    Steady("calling_tone", "ct", 1300, 20, (1300,), 13),
-    Steady("answer_tone", "ans", 2100, 22, (2100,), 11),
-    Steady("answer_tone", "bell_ans", 2225, 20, (2225,), 10),
+    Steady("cng", "cng", 1100, 44, (1065, 1100, 1135), 8),
+    Steady("calling_tone", "ct", 1300, 20, (1300,), 12),
+    Steady("answer_tone", "ans", 2100, 22, (2100,), 10),
+    Steady("answer_tone", "bell_ans", 2225, 20, (2225,), 9),
 )
 _ANS: Final = 2
 
 _SHARE = 0.4
-_LEVEL = 10 ** (-46 / 10)
+_LEVEL = np.float32(2 * 10 ** (-46 / 10))
 _WANDER_HZ = 7.0
 """Largest root mean square of the distance of the frequency from its mean."""
 _MISSES = 3
 _KIND_STEPS = 75
 _RING = 64
+_AM, _AM_STEPS = 0.12, 5
+"""Depth that shows modulation, and how often it is looked for."""
+_WAVE: Final = np.exp(-2j * np.pi * 15 * HOP_S * np.arange(40)).astype(np.complex64)
 
 
 class ConnectTones:
@@ -72,6 +75,11 @@ class ConnectTones:
         self._line = np.zeros((_RING, channels), np.complex64)
         self._at = 0
         self._start = np.zeros(shape, np.int64)
+        self._signs = sorted(set(self._rows.ravel().tolist()))
+        bank.expect(self._signs, _SHARE)
+        self._sign = np.zeros(channels, np.bool_)
+        self.running = False
+        """Some tone has been heard on some channel, and may go on."""
 
     @staticmethod
     def frequencies_hz(kinds: frozenset[str]) -> list[float]:
@@ -80,19 +88,30 @@ class ConnectTones:
 
     def step(self, hop: int, out: Reports) -> None:
         """The two hops after hop number `hop`."""
+        if not self.running and not any(self._bank.any_alone[row] for row in self._signs):
+            self._sign.fill(False)
+            return
         if self._ans is not None:
             row = self._rows[self._ans, 0]
             self._line.real[self._at : self._at + 2] = self._bank.re[1:, row]
             self._line.imag[self._at : self._at + 2] = self._bank.im[1:, row]
             self._at = (self._at + 2) % _RING
-        power = self._bank.power_20ms
-        energy = self._bank.energy_20ms
-        of_rows = power[self._rows]
-        strongest = of_rows.max(1)
-        heard = strongest > np.maximum(_SHARE * energy, 2 * _LEVEL)
-        tone, c = np.nonzero(heard | (self.run > 0))
+        # A tone begins where something stands alone for two steps running: most of what speech has is gone by then.
+        sign = np.logical_or.reduce(self._bank.alone[self._signs], axis=0)
+        flagged = sign & self._sign
+        self._sign = sign
+        if self.running:
+            flagged |= self.run.any(0)
+        c = np.flatnonzero(flagged)
+        if not c.size:
+            self.running = False
+            return
+        of_rows = self._bank.power_20ms[self._rows[:, :, None], c]
+        heard = of_rows.max(1) > np.maximum(_SHARE * self._bank.energy_20ms[c], _LEVEL)
+        tone, at = np.nonzero(heard | (self.run[:, c] > 0))
         if tone.size:
-            self._follow(hop, tone, c, heard[tone, c], of_rows[tone, :, c].argmax(1), out)
+            self._follow(hop, tone, c[at], heard[tone, at], of_rows[tone, :, at].argmax(1), out)
+        self.running = bool(self.run[:, c].any())
 
     def _follow(
         self,
@@ -105,8 +124,6 @@ class ConnectTones:
     ) -> None:
         rows = self._rows[tone, best]
         offset = (self._bank.offset_hz(rows, c, 1) + self._bank.offset_hz(rows, c, 2)) / 2
-        # On its first step the tone may begin inside it: only the turn between its own two hops counts.
-        offset = np.where(self.run[tone, c] == 0, self._bank.offset_hz(rows, c, 2), offset)
         offset += self._shift[tone, best]
         heard = heard & (np.abs(offset) <= self._tolerance[tone])
         self._miss[tone, c] = np.where(heard, 0, self._miss[tone, c] + 1)
@@ -114,7 +131,7 @@ class ConnectTones:
         self._lose(hop, tone[lost], c[lost], out)
         tone, c, offset = tone[heard], c[heard], offset[heard]
         run = self.run[tone, c]
-        self._start[tone, c] = np.where(run == 0, hop, self._start[tone, c])
+        self._start[tone, c] = np.where(run == 0, hop - 2, self._start[tone, c])
         self.run[tone, c] = run + 1
         delta = offset - self._mean[tone, c]
         self._mean[tone, c] += delta / (run + 1)
@@ -141,36 +158,41 @@ class ConnectTones:
                 start = int(self._start[t, channel]) * HOP
                 out.begin(channel, self.tones[t].kind, start, self.tones[t].value, 0.95, evidence)
         # Its kind is known after a second and a half at the latest.
-        answering = c[(tone == self._ans) & (run >= self._sure[tone]) & (run < _KIND_STEPS)]
-        if answering.size:
-            self._kind(answering, out)
+        answering = (tone == self._ans) & (run >= self._sure[tone]) & (run < _KIND_STEPS)
+        if answering.any():
+            self._kind(c[answering], run[answering], out)
 
-    def _kind(self, c: NDArray[np.intp], out: Reports) -> None:
-        """Reversals and modulation of the 2100 Hz tones on channels `c`, from the last 200 to 400 ms."""
-        recent = self._line[(self._at - 1 - np.arange(40)) % _RING][:, c][::-1]
+    def _kind(self, c: NDArray[np.intp], run: NDArray[np.int32], out: Reports) -> None:
+        """Reversals and modulation of the 2100 Hz tones on channels `c`, heard for `run` steps."""
         assert self._ans is not None
+        recent = self._line[(self._at - 10 + np.arange(10)) % _RING][:, c]
         # Undo the distance from 2100 Hz, so that an unbroken tone stands still.
-        hz = self._mean[self._ans, c] - self._shift[self._ans, 0]
-        still = recent * np.exp(-2j * np.pi * HOP_S * np.arange(40)[:, None] * hz)
-        ok = np.abs(still)
-        unit = still / np.maximum(ok, 1e-9)
+        turn = np.exp(np.complex64(-2j * np.pi * HOP_S) * (self._mean[self._ans, c] - self._shift[self._ans, 0]))
+        length = np.abs(recent)
         # Two hops before against two hops after a possible reversal that may fall anywhere in the hop between.
-        before, after = unit[30:34].mean(0), unit[36:].mean(0)
-        turned = ((before * after.conj()).real < -0.6) & (ok[30:34].min(0) > 0.4 * ok.max(0))
-        turned &= ok[36:].min(0) > 0.4 * ok.max(0)
-        run = np.minimum(self.run[self._ans, c] * 2, 40)
-        whole = np.where(run >= 40, 40, 20)
-        inside = np.arange(40)[:, None] >= 40 - whole
-        wave = np.exp(-2j * np.pi * 15 * HOP_S * np.arange(40))[:, None]
-        depth = 2 * np.abs((ok * wave * inside).sum(0)) / np.maximum((ok * inside).sum(0), 1e-9)
-        for channel, flip, am in zip(c.tolist(), turned.tolist(), depth.tolist(), strict=True):
-            self._correct(channel, flip, am, out)
+        unit = recent / np.maximum(length, 1e-9) * turn ** np.arange(10)[:, None]
+        before, after = unit[:4].mean(0), unit[6:].mean(0)
+        turned = (before * after.conj()).real < -0.6
+        turned &= np.minimum(length[:4].min(0), length[6:].min(0)) > 0.4 * length.max(0)
+        modulated = np.zeros(c.size, np.float32)
+        due = np.flatnonzero(run % _AM_STEPS == 0)
+        if due.size:
+            modulated[due] = self._modulation(c[due], run[due])
+        for at in np.flatnonzero(turned | (modulated > _AM)).tolist():
+            self._correct(int(c[at]), bool(turned[at]), float(modulated[at]), out)
+
+    def _modulation(self, c: NDArray[np.intp], run: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Depth of the 15 Hz modulation over the last 400 ms, or 200 where there is no more."""
+        length = np.abs(self._line[(self._at - 40 + np.arange(40)) % _RING][:, c])
+        length[:20] *= run >= 20
+        depth: NDArray[np.float32] = 2 * np.abs(_WAVE @ length) / np.maximum(length.sum(0), 1e-9)
+        return depth
 
     def _correct(self, channel: int, flip: bool, am: float, out: Reports) -> None:
         event = out.open(channel, "answer_tone")
         if event is None or event.value == "bell_ans":
             return
-        modulated = event.value.startswith("ansam") or am > 0.12
+        modulated = event.value.startswith("ansam") or am > _AM
         reversed_ = event.value.endswith("_pr") or flip
         value = ("ansam" if modulated else "ans") + ("_pr" if reversed_ else "")
         if value != event.value:

@@ -66,13 +66,12 @@ class Detectors:
         self._dtmf = Dtmf(channels, bank) if on("dtmf") or on("cid") else None
         self._connect = ConnectTones(channels, bank, self.kinds) if self.kinds & _CONNECT else None
         self._v21 = V21Preamble(channels, bank, self._history) if on("v21") else None
-        self._progress = Progress(channels, bank, ZONES[zone]) if on("progress") else None
+        self._progress = Progress(channels, bank, ZONES[zone], self._activity) if on("progress") else None
         self._carriers = Carriers(channels, self._history) if on("carrier") else None
         self._cid = FskCallerId(channels, bank, self._history) if on("cid") else None
         self._dtmf_cid = DtmfCallerId()
         self._speech = Speech(channels) if on("speech") else None
         self._class = Classifier(channels) if on("class") else None
-        self._no_tone = np.zeros(channels, np.float32)
 
     def feed(self, block: NDArray[np.uint8]) -> list[Event]:
         """What became certain in `block`, uint8 `[channels, n]` for any n."""
@@ -118,16 +117,19 @@ class Detectors:
         if self._progress is not None:
             self._progress.step(hop, out)
         if self._dtmf is not None:
-            self._dtmf.step(hop, self._no_tone if self._progress is None else self._progress.under(), out)
+            self._dtmf.step(hop, None if self._progress is None else self._progress.under(), out)
         if self._connect is not None:
             self._connect.step(hop, out)
         if self._v21 is not None:
             self._v21.step(hop, out)
         if self._cid is not None:
             self._cid.step(hop, out)
-            for event in out.since(before):
-                if event.kind == "dtmf" and event.end_s is None:
+        for event in out.since(before):
+            if event.kind == "dtmf" and event.end_s is None:
+                if self._cid is not None:
                     self._dtmf_cid.digit(event, out)
+                if self._progress is not None:
+                    self._progress.digit(event.channel)
         self._judge(hop, before)
         self._hop += 2
 
@@ -155,13 +157,13 @@ class Detectors:
     def _nothing_else(self) -> NDArray[np.bool_]:
         """`[channels]`: no tone, digit or data sounds, so what is heard may be speech."""
         explained = np.zeros(self._pending.shape[0], np.bool_)
-        if self._progress is not None:
-            explained |= self._progress.now > 0
-        if self._dtmf is not None:
+        if self._progress is not None and self._progress.lately:
+            explained |= self._progress.heard()
+        if self._dtmf is not None and self._dtmf.any_sounding:
             explained |= self._dtmf.sounding
-        if self._connect is not None:
-            explained |= (self._connect.run > 2).any(0)
-        if self._v21 is not None:
+        if self._connect is not None and self._connect.running:
+            explained |= (self._connect.run > 1).any(0)
+        if self._v21 is not None and self._v21.any_busy:
             explained |= self._v21.busy
         return ~explained
 

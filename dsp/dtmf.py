@@ -25,10 +25,10 @@ LOW_HZ: Final = (697, 770, 852, 941)
 HIGH_HZ: Final = (1209, 1336, 1477, 1633)
 DIGITS: Final = "123A456B789C*0#D"
 
-_SHARE = 0.62
-_TWIST_HIGH = 10 ** (7.5 / 10)
-_TWIST_LOW = 10 ** (-11.0 / 10)
-_LEVEL = 10 ** (-44 / 10)
+_SHARE = np.float32(0.62)
+_TWIST_HIGH = np.float32(10 ** (7.5 / 10))
+_TWIST_LOW = np.float32(10 ** (-11.0 / 10))
+_LEVEL = np.float32(10 ** (-44 / 10))
 _SURE_HOPS = 3.2
 _HOPELESS_HOPS = 12
 """What has not been a digit for so long will be none."""
@@ -45,6 +45,7 @@ _PATIENCE = 3
 (_CODE, _TOLD, _BAD, _FULL, _START, _FIRST, _SUM, _TOP, _TAIL, _ENERGY, _TONE, _RE, _IM, _ROWS) = (
     0, 1, 2, 3, 4, 5, 6, 7, 8, 9, slice(10, 12), slice(12, 14), slice(14, 16), 16,
 )  # fmt: skip
+_SEEN = slice(9, 16)
 
 Floats = NDArray[np.float64]
 
@@ -57,83 +58,104 @@ class Dtmf:
         self._rows = np.array([bank.row(f) for f in LOW_HZ + HIGH_HZ], np.intp)
         self._nominal = np.array(LOW_HZ + HIGH_HZ, np.float64)
         self._shift = np.array([bank.grid_hz[r] for r in self._rows]) - self._nominal
-        self._energy = np.zeros((3, channels), np.float32)
-        """Energy of each hop less a known tone under the digits."""
         self._state = np.zeros((_ROWS, channels), np.float64)
         self._state[_CODE] = -1
-
-    @property
-    def sounding(self) -> NDArray[np.bool_]:
+        self._bar, self._both = (np.zeros((2, channels), np.float32) for _ in range(2))
+        self.sounding = np.zeros(channels, np.bool_)
         """`[channels]`: something like a digit is being heard."""
-        sounding: NDArray[np.bool_] = self._state[_CODE] >= 0
-        return sounding
+        self.any_sounding = False
 
-    def step(self, hop: int, other_tone: NDArray[np.float32], out: Reports) -> None:
-        """The two hops after hop number `hop`. `other_tone[channels]`: mean square of a known tone under the digits."""
-        self._energy[0] = self._energy[2]
-        np.subtract(self._bank.energy[1:], other_tone / 2, out=self._energy[1:])
-        power = self._bank.power[:, self._rows]
-        both = power[1:] + power[:-1]
-        low, high = both[:, :4].max(1), both[:, 4:].max(1)
-        heard = (low + high) > _SHARE * (self._energy[1:] + self._energy[:-1])
-        heard &= np.minimum(low, high) > 2 * _LEVEL
-        heard &= high < _TWIST_HIGH * low
-        heard &= high > _TWIST_LOW * low
-        c = np.flatnonzero(heard[0] | heard[1] | (self._state[_CODE] >= 0))
+    def step(self, hop: int, other_tone: NDArray[np.float32] | None, out: Reports) -> None:
+        """The two hops after hop number `hop`. `other_tone[channels]`: power, in two hops together, of a known tone
+        under the digits."""
+        # The cheap sign: what all eight tones hold together is never less than what the two strongest do.
+        together, energy = self._bank.hops_together["dtmf"], self._bank.energy
+        np.add(energy[1:], energy[:-1], out=self._bar)
+        if other_tone is not None:
+            self._bar -= other_tone
+        self._bar *= _SHARE
+        np.maximum(self._bar, 4 * _LEVEL, out=self._bar)
+        np.add(together[1:], together[:-1], out=self._both)
+        sign = np.logical_or.reduce(self._both > self._bar, axis=0)
+        if self.any_sounding:
+            sign |= self.sounding
+        c = np.flatnonzero(sign)
         if c.size:
-            state = self._state[:, c]
-            for k in (1, 2):
-                self._hop(hop + k, k, c, state, power[k - 1 : k + 1, :, c], heard[k - 1, c], out)
-            self._state[:, c] = state
+            self._sift(hop, c, other_tone, out)
+
+    def _sift(self, hop: int, c: NDArray[np.intp], other_tone: NDArray[np.float32] | None, out: Reports) -> None:
+        """Of channels `c`, those with a window that may be of a digit, or with a digit that goes on."""
+        power = self._bank.power[:, self._rows[:, None], c]
+        windows = power[1:] + power[:-1]
+        energy = self._bank.energy[:, c]
+        if other_tone is not None:
+            energy -= other_tone[c] / 2
+        groups = windows.reshape(2, 2, 4, -1)
+        low, high = groups.max(2).swapaxes(0, 1)
+        heard = (low + high) > _SHARE * (energy[1:] + energy[:-1])
+        heard &= (np.minimum(low, high) > 2 * _LEVEL) & (high < _TWIST_HIGH * low) & (high > _TWIST_LOW * low)
+        kept = np.flatnonzero(heard[0] | heard[1] | self.sounding[c])
+        if not kept.size:
+            return
+        c, heard = c[kept], heard[:, kept]
+        tones = groups[..., kept].argmax(2)
+        tones[:, 1] += 4
+        # The strongest tones' power before and in each hop: [before or in, hop, tone, channel].
+        hops = np.arange(2)[:, None, None]
+        of_tones = np.stack([power[hops, tones, kept], power[hops + 1, tones, kept]])
+        before, now = np.sqrt(of_tones[:, :, 0] + of_tones[:, :, 1])
+        turns = self._turns(tones, c)
+        code = 4 * tones[:, 0] + tones[:, 1] - 4
+        state = self._state[:, c]
+        for k in (0, 1):
+            seen = np.concatenate([energy[k + 1 : k + 2, kept], of_tones[1, k], turns[:, k].reshape(4, -1)])
+            self._hop(hop + k + 1, c, state, heard[k], code[k], before[k], now[k], seen, out)
+        self._state[:, c] = state
+        self.sounding[c] = state[_CODE] >= 0
+        self.any_sounding = bool(self.sounding.any())
+
+    def _turns(self, tones: NDArray[np.intp], c: NDArray[np.intp]) -> NDArray[np.float32]:
+        """`[2, hops, tones, channels]`: cosine and sine parts of the turn of each tone from hop to hop."""
+        rows, hops = self._rows[tones], np.arange(2)[:, None, None]
+        re0, re1 = self._bank.re[hops, rows, c], self._bank.re[hops + 1, rows, c]
+        im0, im1 = self._bank.im[hops, rows, c], self._bank.im[hops + 1, rows, c]
+        return np.stack([re1 * re0 + im1 * im0, im1 * re0 - re1 * im0])
 
     def _hop(
-        self, hop: int, k: int, c: NDArray[np.intp], s: Floats, power: NDArray[np.float32], heard: NDArray[np.bool_],
+        self,
+        hop: int,
+        c: NDArray[np.intp],
+        s: Floats,
+        heard: NDArray[np.bool_],
+        code: NDArray[np.intp],
+        before: NDArray[np.float32],
+        now: NDArray[np.float32],
+        seen: NDArray[np.float32],
         out: Reports,
-    ) -> None:  # fmt: skip
-        """Hop `k` of the step on channels `c`: state `s[rows, c]` (changed), `power[hop before and this, tones, c]`."""
-        both = power[0] + power[1]
-        tone = np.array([both[:4].argmax(0), both[4:].argmax(0) + 4])
-        of_tones = power[:, tone, np.arange(c.size)]
-        before, now = np.sqrt(of_tones[:, 0] + of_tones[:, 1])
-        code = 4 * tone[0] + tone[1] - 4
+    ) -> None:
+        """One hop of channels `c`: state `s[rows, c]` (changed), the code of the strongest tones, their amplitude in
+        the hop before and in this one, and what else is summed up while a digit goes on."""
         going = s[_CODE] >= 0
         alive = now + before >= _ALIVE * s[_TOP]
         same = going & heard & alive & (code == s[_CODE])
-        s[_BAD] = np.where(same, 0, s[_BAD] + 1)
-        over = going & ~same & (~alive | (s[_BAD] >= _PATIENCE))
+        s[_BAD] += 1
+        s[_BAD, same] = 0
+        over = going & ~(alive & (s[_BAD] < _PATIENCE))
         if over.any():
             _finish(c[over], s[:, over], out)
             s[_CODE, over], s[_TOP, over] = -1, 0
-        fresh = heard & (s[_CODE] < 0)
-        if fresh.any():
-            begun = np.zeros((_ROWS, int(fresh.sum())))
-            begun[_CODE], begun[_FULL], begun[_START] = code[fresh], hop, hop
-            begun[_FIRST] = begun[_SUM] = before[fresh] + now[fresh]
-            begun[_TOP] = np.maximum(before, now)[fresh]
-            s[:, fresh] = begun
-        if same.any():
-            rest = s[:, same]
-            self._go_on(hop, k, c[same], rest, tone[:, same], now[same], before[same])
-            rest[_TONE] += of_tones[1][:, same]
-            self._tell(c[same], rest, out)
-            s[:, same] = rest
-
-    def _go_on(
-        self, hop: int, k: int, c: NDArray[np.intp], s: Floats, tone: NDArray[np.intp], now: NDArray[np.float32],
-        before: NDArray[np.float32],
-    ) -> None:  # fmt: skip
-        s[_SUM] += now
-        s[_ENERGY] += self._energy[k, c]
-        s[_TOP] = np.maximum(s[_TOP], now)
-        full = now > 0.8 * s[_TOP]
-        s[_FULL] = np.where(full, hop, s[_FULL])
-        s[_TAIL] = np.where(full, 0, s[_TAIL] + now)
-        steady = np.minimum(now, before) > 0.6 * s[_TOP]
-        rows = self._rows[tone]
-        re0, re1 = self._bank.re[k - 1 : k + 1, rows, c]
-        im0, im1 = self._bank.im[k - 1 : k + 1, rows, c]
-        s[_RE] += steady * (re1 * re0 + im1 * im0)
-        s[_IM] += steady * (im1 * re0 - re1 * im0)
+        fresh = np.flatnonzero(heard & (s[_CODE] < 0))
+        if fresh.size:
+            s[:, fresh] = 0
+            s[_CODE, fresh], s[_FULL, fresh], s[_START, fresh] = code[fresh], hop, hop
+            s[_FIRST, fresh] = s[_SUM, fresh] = before[fresh] + now[fresh]
+            s[_TOP, fresh] = np.maximum(before, now)[fresh]
+        goes_on = np.flatnonzero(same)
+        if goes_on.size:
+            rest = s[:, goes_on]
+            _go_on(hop, rest, before[goes_on], now[goes_on], seen[:, goes_on])
+            self._tell(c[goes_on], rest, out)
+            s[:, goes_on] = rest
 
     def _tell(self, c: NDArray[np.intp], s: Floats, out: Reports) -> None:
         """Report the digits that have become sure on channels `c`."""
@@ -155,6 +177,19 @@ class Dtmf:
             begin = HOP * (d[_START, at] - min(d[_FIRST, at] / d[_TOP, at], 2))
             evidence = {"deviation_percent": [round(100 * float(x), 1) for x in deviation[:, at]]}
             out.begin(int(c[due[at]]), "dtmf", begin, DIGITS[code[at]], 1.0, evidence)
+
+
+def _go_on(
+    hop: int, s: Floats, before: NDArray[np.float32], now: NDArray[np.float32], seen: NDArray[np.float32]
+) -> None:
+    s[_SUM] += now
+    np.maximum(s[_TOP], now, out=s[_TOP])
+    full = now > 0.8 * s[_TOP]
+    s[_TAIL] += now
+    s[_FULL, full], s[_TAIL, full] = hop, 0
+    # Where the amplitude moves, the phase does too.
+    seen[3:] *= np.minimum(now, before) > 0.6 * s[_TOP]
+    s[_SEEN] += seen
 
 
 def _finish(c: NDArray[np.intp], s: Floats, out: Reports) -> None:

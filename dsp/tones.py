@@ -42,12 +42,13 @@ class Bank:
 
     - `re`, `im`: `[3, tones, channels]`, the correlations;
     - `power`: `[3, tones, channels]`, their squared length: mean square of a tone at the bank's frequency;
-    - `energy`: `[3, channels]`, mean square of the hop without offset and hum.
+    - `energy`: `[3, channels]`, mean square of the hop without offset and hum;
+    - `hops_together[group]`: `[3, channels]`, what all tones of a group hold.
 
     Of the two hops of this step together (sums, so twice the mean square):
 
     - `power_20ms` `[tones, channels]`, `energy_20ms` and `raw_20ms` (without offset only) `[channels]`;
-    - `together[group]` `[channels]`: what all tones of a group hold;
+    - `together[group]` `[channels]`: the same of a group;
     - `alone` `[tones, channels]`, `any_alone[tone]`: a tone holds its `share` of the energy or more. The first, cheap
       sign: while it is nowhere, whatever waits for that tone has nothing to do.
     """
@@ -76,6 +77,7 @@ class Bank:
         self.energy_20ms, self.raw_20ms = self._totals_20ms[:2]
         self.energy_and_raw_20ms = self._totals_20ms[:2]
         self.together = {name: self._totals_20ms[2 + i] for i, name in enumerate(groups)}
+        self.hops_together = {name: self._totals[:, 2 + i] for i, name in enumerate(groups)}
         self._share = np.full((tones, 1), np.inf, np.float32)
         self._bar = np.empty((tones, channels), np.float32)
         self.alone = np.zeros((tones, channels), np.bool_)

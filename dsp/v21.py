@@ -16,8 +16,8 @@ from dsp.tones import HOP, STEP, Bank
 
 MARK_HZ: Final = 1650
 SPACE_HZ: Final = 1850
-_SHARE = 0.3
-_LEVEL = 10 ** (-48 / 10)
+_SHARE = np.float32(0.3)
+_LEVEL = np.float32(2 * 10 ** (-48 / 10))
 _SMOOTH = np.float32(0.3)
 _SCORE = 0.72
 _GONE_STEPS = 10
@@ -28,8 +28,9 @@ class V21Preamble:
 
     def __init__(self, channels: int, bank: Bank, history: History) -> None:
         self._bank, self._history = bank, history
-        self._rows = [bank.row(MARK_HZ), bank.row(SPACE_HZ)]
-        self._power, self._energy = (np.zeros(channels, np.float32) for _ in range(2))
+        self._mean, self._away = (np.zeros((2, channels), np.float32) for _ in range(2))
+        """Running means of the power at the two frequencies and of the energy, and the way of this step from them."""
+        self.any_busy = False
         self.busy = np.zeros(channels, np.bool_)
         self._since = np.zeros(channels, np.int64)
         self._gone = np.zeros(channels, np.int32)
@@ -37,12 +38,13 @@ class V21Preamble:
 
     def step(self, hop: int, out: Reports) -> None:
         """The two hops after hop number `hop`."""
-        power, energy = self._bank.power, self._bank.energy
-        mark, space = self._rows
-        self._power += _SMOOTH * ((power[1:, mark] + power[1:, space]).sum(0) - self._power)
-        self._energy += _SMOOTH * (energy[1] + energy[2] - self._energy)
-        busy = self._power > np.maximum(_SHARE * self._energy, 2 * _LEVEL)
-        if not (busy.any() or self._told.any()):
+        np.subtract(self._bank.together["v21"], self._mean[0], out=self._away[0])
+        np.subtract(self._bank.energy_20ms, self._mean[1], out=self._away[1])
+        self._away *= _SMOOTH
+        self._mean += self._away
+        busy = self._mean[0] > np.maximum(_SHARE * self._mean[1], _LEVEL)
+        self.any_busy = bool(busy.any())
+        if not self.any_busy and not self._told.any():
             self.busy = busy
             return
         self._since = np.where(busy & ~self.busy & ~self._told, hop, self._since)
