@@ -35,6 +35,8 @@ from firmware.wire import (
 log = logging.getLogger(__name__)
 
 SLOW_BYTES = 1 << 20
+WAITING = 1024
+"""Connections the kernel keeps waiting; where there are more it refuses them."""
 AT_ONCE = 64
 """Requests and streams of one connection that run at the same time."""
 
@@ -96,7 +98,7 @@ class ControlServer:
             raise
         finally:
             os.umask(before)
-        self._server = await asyncio.start_unix_server(self._connected, sock=listening)
+        self._server = await asyncio.start_unix_server(self._connected, sock=listening, backlog=WAITING)
 
     async def close(self) -> None:
         """Ends every connection; the socket's file goes."""

@@ -79,6 +79,7 @@ def served(folder: Path, talk: Callable[[Asked], Awaitable[None]]) -> None:
 
 def connected(folder: Path) -> socket.socket:
     raw = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    raw.settimeout(10)
     with socket_address(folder) as address:
         raw.connect(address)
     raw.setblocking(False)
@@ -121,6 +122,22 @@ def test_requests_run_beside_each_other_and_errors_stay_their_own(tmp_path: Path
         await client.call("go")
         assert await waiting == {}
         await client.close()
+
+    served(tmp_path, talk)
+
+
+def test_two_hundred_connect_at_once(tmp_path: Path) -> None:
+    async def talk(asked: Asked) -> None:
+        # Not one is taken meanwhile: the loop stands still.
+        clients = [connected(tmp_path) for _ in range(200)]
+        for client in clients:
+            reader, writer = await asyncio.open_unix_connection(sock=client)
+            writer.write(frame({"id": 1, "do": "who"}))
+            answer = await read_frame(reader)
+            assert answer is not None
+            assert answer["ok"]["pid"] == os.getpid()
+            writer.close()
+            await writer.wait_closed()
 
     served(tmp_path, talk)
 
