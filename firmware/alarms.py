@@ -7,9 +7,10 @@ cannot be undone, so they stay open until a person has acknowledged them. The sa
 alarm with a count.
 
 Every thread may raise and clear; nothing here waits. What is open is also in the journal, by way of the ledger's
-thread, so that it is still open after a restart. An event is counted at most once a second, because a burst of lost
-frames must not become a burst of writes. An alarm that the ledger cannot take now (that may be what it is about) is
-told all the same, and handed in again when it is raised again.
+thread, so that it is still open after a restart, and until somebody has looked whether it still is. An event is
+counted at most once a second, because a burst of lost frames must not become a burst of writes. An alarm that the
+ledger cannot take now (that may be what it is about) is told all the same, and handed in again when it is raised
+again.
 """
 
 import threading
@@ -177,6 +178,8 @@ class _Open:
     report: AlarmReport
     counted_ns: int
     unsaved: bool = False
+    seen: bool = True
+    """Raised in this run, not only known from the one before."""
 
 
 class Alarms:
@@ -191,7 +194,9 @@ class Alarms:
         self._publish = publish
         # A job may be done, and its callback be called, before it was handed in for good: in the same thread.
         self._lock = threading.RLock()
-        self._open = {(alarm.code, alarm.object): _Open(report_of(alarm), clock.monotonic_ns()) for alarm in known}
+        self._open = {
+            (alarm.code, alarm.object): _Open(report_of(alarm), clock.monotonic_ns(), seen=False) for alarm in known
+        }
 
     def raise_(self, code: str, object: str, **values: Any) -> None:
         """Something is wrong with `object`; `values` are for the page's sentence. KeyError for an unknown code."""
@@ -202,6 +207,7 @@ class Alarms:
                 alarm = self._open[code, object] = _Open(self._new(code, object, values), now)
                 self._enter(alarm)
                 return
+            alarm.seen = True
             again = kind.event or alarm.unsaved
             alarm.report = msgspec.structs.replace(alarm.report, values=values)
             if again and now - alarm.counted_ns >= COUNT_EVERY_NS:
@@ -219,6 +225,14 @@ class Alarms:
             now = self._clock.moment().utc_ns
             alarm.report = msgspec.structs.replace(alarm.report, resolved_utc_ns=now)
             self._keep(alarm, lambda ledger: ledger.alarm_resolve(code, object))
+
+    def settle(self) -> None:
+        """Conditions of the run before that nobody has met in this one are over. Call it once, when whoever watches
+        over them has looked."""
+        with self._lock:
+            over = [place for place, alarm in self._open.items() if not alarm.seen and place[0] in KINDS]
+        for code, object in over:
+            self.clear(code, object)
 
     def acknowledge(self, ident: str, who: str) -> AlarmReport | None:
         """A person has seen it; an event is over with that. None where no such alarm is open.

@@ -29,6 +29,8 @@ VERSION = "0.1.0"
 MINUTE_S = 60
 UNSYNCHRONISED_AFTER_S = 600
 """A box that has just been switched on is given this long to find its time server."""
+SETTLED_AFTER_S = 30
+"""By then every condition that goes on from before the start has been met again."""
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +97,10 @@ class Box:
                 if seconds % MINUTE_S == 0:
                     self.ledger.submit(lambda ledger: ledger.purge_due(), alone=True, change="purged")
                     self.ledger.submit(lambda ledger: ledger.catalogue.check_readers())
+                if seconds:  # The first is theirs to begin.
+                    self.look_after_cards()
+                if seconds == SETTLED_AFTER_S:
+                    self.alarms.settle()
                 seconds += 1
                 await asyncio.sleep(1.0)
         finally:
@@ -114,9 +120,9 @@ class Box:
 
     def look_after(self) -> None:
         """What is done every second."""
-        failure = self.engine.health().failure
-        if failure is not None:
-            raise Failed(f"The path from the cards to the disk has failed: {failure}.")
+        state = self.engine.health()
+        if state.failure is not None:
+            raise Failed(f"The path from the cards to the disk has failed: {state.failure}.")
         disk = self.disk()
         if health.is_low(disk):
             self.alarms.raise_("disk_low", "disk", free_mb=disk.free_bytes // 1_000_000)
@@ -124,10 +130,19 @@ class Box:
             self.alarms.clear("disk_low", "disk")
         if self._clock.moment().synchronised:
             self.alarms.clear("clock_unsynchronised", "clock")
-        elif self.uptime_s() > UNSYNCHRONISED_AFTER_S:
+        elif self.uptime_s() > UNSYNCHRONISED_AFTER_S or self.alarms.is_open("clock_unsynchronised", "clock"):
             self.alarms.raise_("clock_unsynchronised", "clock")
         status = self.status()
         self._tell(f"STATUS={status.health}: {status.lines['recording']} of {status.lines['total']} lines recording")
+
+    def look_after_cards(self) -> None:
+        """A card that fails says so, and its pump raises and clears the alarm; one that hangs cannot."""
+        for card in self.engine.health().cards:
+            if health.is_silent(card):
+                why = f"it has delivered nothing for more than {health.BLOCK_WITHIN_S:g} s, and reports no error"
+                self.alarms.raise_("card_stopped", f"card {card.name}", error=why)
+            elif card.state == "running":
+                self.alarms.clear("card_stopped", f"card {card.name}")
 
     def _tell(self, state: str) -> None:
         try:

@@ -1,9 +1,10 @@
 """Is the box well? The watchdog's rule, the figures of the disk, and the word over everything.
 
-The watchdog is fed while the pump of every running card turns (it has delivered within 2 s, or its stop stands in
-alarm) and the writer has synced within 5 s (or its delay stands in alarm). So systemd restarts a daemon that hangs
-without a word, and leaves one alone that knows what is wrong: a restart would not mend a cable. A box without cards
-is alive, in alarm.
+The watchdog is fed while the pump of every card turns (it has delivered within 2 s, or the card has said that it
+failed and is tried again) and the writer has synced within 5 s (or its delay stands in alarm). So systemd restarts a
+daemon that hangs without a word, and leaves one alone that knows what is wrong: a restart would not mend a cable. A
+card that hangs in its driver is an alarm too, but no reason to go on: nothing but a restart gives the pump back. A box
+without cards is alive, in alarm.
 
 sdnotify swallows errors unless it is told not to; here they become an alarm.
 """
@@ -34,16 +35,17 @@ def overdue(cards: Sequence[CardStatus], writer: WriterStatus, in_alarm: Callabl
     `in_alarm(code, object)` says whether that alarm is open.
     """
     hanging = [
-        f"card {card.name} has delivered nothing for {card.last_block_age_s:.1f} s"
-        for card in cards
-        if card.state == "running"
-        and card.last_block_age_s > BLOCK_WITHIN_S
-        and not in_alarm("card_stopped", f"card {card.name}")
+        f"card {card.name} has delivered nothing for {card.last_block_age_s:.1f} s" for card in cards if is_silent(card)
     ]
     stuck = writer.open > 0 and writer.last_sync_age_s > SYNC_WITHIN_S
     if stuck and not any(in_alarm(*alarm) for alarm in (("writer_behind", "writer"), ("disk_full", "disk"))):
         hanging.append(f"the writer has synced nothing for {writer.last_sync_age_s:.1f} s")
     return hanging
+
+
+def is_silent(card: CardStatus) -> bool:
+    """It is taken to be running, and nothing comes."""
+    return card.state == "running" and card.last_block_age_s > BLOCK_WITHIN_S
 
 
 def word(alarms: AlarmCounts, hanging: Sequence[str]) -> str:

@@ -124,6 +124,22 @@ def test_what_was_open_is_open_after_a_restart(tmp_path: Path) -> None:
     after.ledger.close()
 
 
+def test_conditions_of_the_run_before_end_when_nobody_meets_them_again(tmp_path: Path) -> None:
+    before = Kept(tmp_path)
+    for code, thing in (("disk_full", "disk"), ("line_cut", "line 1"), ("line_cut", "line 2"), ("recovered", "it")):
+        before.alarms.raise_(code, thing)
+    before.ledger.close()
+    after = Kept(tmp_path)
+    after.alarms.raise_("line_cut", "line 2")
+    after.alarms.settle()
+    assert {(alarm.code, alarm.object) for alarm in after.alarms.open()} == {
+        ("line_cut", "line 2"),
+        ("recovered", "it"),
+    }
+    assert len(after.catalogue.alarms(0)) == 2
+    after.ledger.close()
+
+
 def test_an_alarm_that_the_ledger_cannot_take_is_told_and_handed_in_again(kept: Kept) -> None:
     kept.broken = True
     kept.alarms.raise_("disk_full", "disk", free_mb=1)

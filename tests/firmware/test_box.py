@@ -1,0 +1,71 @@
+"""What the box does by the clock: it sees what nobody tells it."""
+
+import asyncio
+import random
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from firmware import health
+from firmware.box import Box
+from firmware.cards import BLOCK, Block, Law
+from firmware.clock import SystemClock
+from firmware.config import CardConfig, Config, LineConfig
+from recorder.ledger import Ledger
+from tests.box import wait_for
+
+
+class HangingCard:
+    """Delivers one block; from the second on its driver does not come back until it is let go."""
+
+    name, kind, simulated, paced = "tap0", "test", False, True
+    law: Law = "alaw"
+    lines: tuple[int, ...] = (1,)
+
+    def __init__(self) -> None:
+        self.let_go = threading.Event()
+        self.blocks = 0
+
+    def start(self) -> None:
+        """There is nothing to take."""
+
+    def read(self) -> Block:
+        if self.blocks:
+            self.let_go.wait()
+            time.sleep(BLOCK / 8000)
+        self.blocks += 1
+        law = np.full((1, BLOCK), 0xD5, np.uint8)
+        return Block((self.blocks - 1) * BLOCK, law, np.zeros(1, np.uint8), np.full(1, 48.0, np.float32))
+
+    def close(self) -> None:
+        """There is nothing to give back."""
+
+
+def test_a_card_that_hangs_without_a_word_is_an_alarm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "BLOCK_WITHIN_S", 0.2)
+    card, clock, rng = HangingCard(), SystemClock(), random.Random(1)
+
+    async def run() -> None:
+        config = Config(cards=(CardConfig(name=card.name, lines=1),), lines=(LineConfig(number=1),))
+        box = Box(tmp_path, config, clock, rng, Ledger.open(tmp_path, clock, rng), [card])
+        box.start()
+
+        def is_open() -> bool:
+            box.look_after_cards()
+            return box.alarms.is_open("card_stopped", "card tap0")
+
+        try:
+            await asyncio.to_thread(wait_for, "the alarm", is_open)
+            assert box.status().health == "alarm"
+            (sentence,) = box.hanging()
+            assert "card tap0 has delivered nothing" in sentence, "and systemd may start the daemon again"
+            card.let_go.set()
+            await asyncio.to_thread(wait_for, "its end", lambda: not is_open())
+        finally:
+            card.let_go.set()
+            await asyncio.to_thread(box.stop)
+
+    asyncio.run(run())
