@@ -13,6 +13,7 @@ import gc
 import logging
 import os
 import random
+import resource
 import signal
 import sys
 import tempfile
@@ -34,6 +35,11 @@ from recorder.errors import LockedError, RecorderError
 from recorder.ledger import JOURNAL_BROKEN, Ledger
 
 log = logging.getLogger("firmware")
+
+FILES_OF_A_LINE = 4
+"""Audio and events of its recording, and of the one before while that is being sealed."""
+OTHER_FILES = 1024
+"""Connections, journal, catalogue, and what else is open."""
 
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
@@ -68,6 +74,7 @@ def _start(data: Path, config_path: Path | None) -> int:
     else:
         _make_folder(data)
         config = save(data / CONFIG_NAME, default_text(system_zone()))
+    _allow_files(len(config.lines))
     clock, rng = SystemClock(), random.SystemRandom()
     ledger = _ledger(data, config, clock, rng)
     return asyncio.run(_run(data, config, config_path or data / CONFIG_NAME, clock, rng, ledger))
@@ -92,6 +99,22 @@ def _make_folder(data: Path) -> None:
             f"The data folder {data} cannot be written ({error.strerror}). Name another with --data, or give it to the "
             f"user with id {os.getuid()}.",
         ) from error
+
+
+def _allow_files(lines: int) -> None:
+    """As many open files as this many lines may need; systems begin with 1,024."""
+    wanted = FILES_OF_A_LINE * lines + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY in (soft, hard) or soft >= wanted:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(wanted, hard)))
+    except (ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+        log.error(
+            "Only %d files may be open, %d lines may need %d: calls that come together will not all be recorded. Raise "
+            "the limit (LimitNOFILE= of the unit, or `ulimit -Hn`).", hard, lines, wanted,
+        )  # fmt: skip
 
 
 def _ledger(data: Path, config: Config, clock: SystemClock, rng: random.Random) -> Ledger:

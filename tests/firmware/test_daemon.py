@@ -1,5 +1,7 @@
 """The daemon as it is started on a box: a process of its own, real sockets, a real data folder."""
 
+import resource
+import shutil
 import signal
 import socket
 import threading
@@ -92,7 +94,8 @@ def test_a_call_is_watched_from_its_digits_to_its_recording(client: Client, tmp_
             if event["change"] == "sealed":
                 break
     reports.close()
-    assert changes == ["started", "sealed"]
+    assert (changes[0], changes[-1]) == ("started", "sealed")
+    assert set(changes[1:-1]) == {"known"}, "the number as soon as it was dialled"
     assert event["recording"]["handle"] == handle
     assert event["recording"]["number"] == "62345678"
     assert event["recording"]["samples"] >= max(durable, 12_000)
@@ -331,6 +334,48 @@ def test_a_journal_that_was_lost_is_an_alarm(tmp_path: Path) -> None:
         box.start()
         alarms = [alarm["code"] for alarm in box.call("alarm.list")["alarms"]]
         assert "journal_broken" in alarms
+        box.stop()
+
+
+def test_a_corrupt_file_is_named_and_left_alone_and_recording_goes_on(tmp_path: Path) -> None:
+    with Box(tmp_path, CARD) as box:
+        first = box.call("key", line=1, on=True, actor=ME)["handle"]
+        wait_for("audio on the disk", lambda: box.call("status")["writer"]["written_bytes"] > 12_000)
+        box.call("key", line=1, on=False, actor=ME)
+        wait_for("its end", lambda: box.call("status")["recordings"]["total"] == 1)
+        box.stop()
+        (row,) = rows(tmp_path)
+        foreign = (tmp_path / row.path).with_name("foreign.wav")
+        foreign.write_bytes(b"RIFF\xff\xff\xff\xffWAVEjunk" + bytes(range(256)) * 40)
+        before = foreign.read_bytes()
+        box.start()
+        (alarm,) = box.call("alarm.list")["alarms"]
+        assert (alarm["code"], alarm["object"]) == ("foreign_file", str(foreign.relative_to(tmp_path)))
+        assert foreign.read_bytes() == before
+        second = box.call("key", line=2, on=True, actor=ME)["handle"]
+        wait_for("audio on the disk", lambda: box.call("status")["writer"]["written_bytes"] > 12_000)
+        box.stop()
+        assert {row.handle for row in rows(tmp_path)} == {first, second}
+
+
+def test_many_lines_may_open_many_files(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+    try:
+        with Box(tmp_path, CARD) as box:
+            limit = resource.prlimit(box.daemon.process.pid, resource.RLIMIT_NOFILE)[0]
+            box.stop()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert limit == 4 * 4 + 1024
+
+
+def test_a_disk_that_fills_up_is_an_alarm_long_before_the_end(tmp_path: Path) -> None:
+    free_mb = shutil.disk_usage(tmp_path).free // 1_000_000
+    with Box(tmp_path, f"[storage]\nminimum_free_mb = {free_mb // 2}\n" + CARD) as box:
+        alarm = wait_for("the alarm", lambda: next(iter(box.call("alarm.list")["alarms"]), None))
+        assert (alarm["code"], alarm["severity"]) == ("disk_low", "major")
+        assert 0 < alarm["values"]["free_mb"] < 4 * (free_mb // 2)
         box.stop()
 
 
