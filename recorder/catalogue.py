@@ -40,8 +40,9 @@ _decode_unrecorded = msgspec.msgpack.Decoder(Unrecorded).decode
 class Catalogue:
     """Open with `open_readonly`; usable from any thread."""
 
-    def __init__(self, env: lmdb.Environment, tables: Tables) -> None:
+    def __init__(self, env: lmdb.Environment, tables: Tables, data: Path, map_bytes: int) -> None:
         self.env, self.tables = env, tables
+        self._data, self._map_bytes = data, map_bytes
         self._readers = 0
         self._gate = threading.Condition()
 
@@ -72,7 +73,7 @@ class Catalogue:
             ) from error
         try:
             env.reader_check()
-            catalogue = cls(env, Tables(env, create=not readonly))
+            catalogue = cls(env, Tables(env, create=not readonly), data, map_bytes)
             with env.begin(write=not readonly) as txn:
                 stated = txn.get(b"format", db=catalogue.tables["meta"])
                 if stated is None and not readonly:
@@ -99,11 +100,12 @@ class Catalogue:
         with self._gate:
             self._readers += 1
         try:
-            try:
-                txn = self.env.begin()
-            except lmdb.MapResizedError:
-                self._follow()
-                txn = self.env.begin()
+            while True:
+                try:
+                    txn = self.env.begin()
+                    break
+                except lmdb.MapResizedError:
+                    self._follow()
             with txn:
                 yield txn
         finally:
@@ -112,26 +114,28 @@ class Catalogue:
                 self._gate.notify_all()
 
     def _follow(self) -> None:
-        """The daemon has grown the map."""
+        """The daemon has grown the map. Who waits for the others to end counts as ended, for several may wait."""
         with self._gate:
-            self._gate.wait_for(lambda: self._readers == 1)
+            self._readers -= 1
+            self._gate.notify_all()
+            self._gate.wait_for(lambda: self._readers == 0)
             self.env.set_mapsize(0)
+            self._readers += 1
 
     def reopen(self) -> None:
         """After LMDB gave up on a failed write it must be closed and opened anew."""
         with self._gate:
             self._gate.wait_for(lambda: self._readers == 0)
-            path = Path(self.env.path())
-            map_bytes = self.env.info()["map_size"]
             self.env.close()
-            fresh = self._open(path.parent, readonly=False, map_bytes=map_bytes)
+            fresh = self._open(self._data, readonly=False, map_bytes=self._map_bytes)
             self.env, self.tables = fresh.env, fresh.tables
 
     def grow(self) -> None:
         """Doubles the map, once nobody in this process reads."""
         with self._gate:
             self._gate.wait_for(lambda: self._readers == 0)
-            self.env.set_mapsize(2 * self.env.info()["map_size"])
+            self._map_bytes = 2 * self.env.info()["map_size"]
+            self.env.set_mapsize(self._map_bytes)
 
     def search(self, query: Query) -> Page:
         """Newest first; bounded, see `Page.capped`."""

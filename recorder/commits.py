@@ -140,7 +140,11 @@ class Commits:
     def _step_on(self, walk: Walk) -> None:
         stated = b"%d %s" % (walk.seq, walk.hash.hex().encode())
         self.do(lambda txn: txn.put(b"applied", stated, db=self.catalogue.tables["meta"]))
-        self.txn.commit()
+        try:
+            self.txn.commit()
+        except lmdb.MapFullError:
+            self._regrow()
+            self.txn.commit()
         self._clear()
         self.txn = self.catalogue.env.begin(write=True)
 

@@ -69,6 +69,7 @@ class Journal:
             disk.make_folders(folder.parent, folder)
             journal._resume(Walk(folder, 1 << 62, known[0]), known)
         except OSError as error:
+            journal.close()
             raise JournalError(f"{folder}: opening the journal failed ({error}). {remedy(error)}") from error
         return journal
 
@@ -173,7 +174,8 @@ class Journal:
     def _reopen(self, whole: int, size: int) -> None:
         """The last file goes on; what is torn at its end is cut."""
         path = self.folder / f"{self._number:06d}.journal"
-        self._fd, self._side_fd = disk.reopen(path), _open_or_create(path.with_suffix(".side"))
+        self._fd = disk.reopen(path)
+        self._side_fd = _open_or_create(path.with_suffix(".side"))
         self._size, self.cut_bytes = whole, size - whole
         if self.cut_bytes:
             disk.truncate(self._fd, whole)

@@ -260,18 +260,20 @@ class Ledger:
         now = self._clock.moment().utc_ns
         purged: list[Recording] = []
         with self.batch():
-            for row in self._in_trash():
-                if row.trash is not None and row.trash.until_utc_ns <= now and len(purged) < limit:
+            for row in self._due(now):
+                if len(purged) < limit:
                     self._act("purged", "system", row.handle, side=msgspec.to_builtins(row))
                     self._commits.after.append(lambda path=self.data / row.path: _destroy(path))  # type: ignore[misc]
                     purged.append(replace(row, state=State.PURGED))
         return purged
 
-    def _in_trash(self) -> Iterator[Recording]:
+    def _due(self, now: int) -> Iterator[Recording]:
         cursor = self._commits.txn.cursor(db=self.catalogue.tables["state"])
         ids = list(cursor.iternext_dup()) if cursor.set_key(State.TRASH.encode()) else []
         for key in ids:
-            yield tb.unpack(tb.unkey(key), tb.decode_row(self._commits.txn.get(key, db=self.catalogue.tables["rows"])))
+            row = tb.decode_row(self._commits.txn.get(key, db=self.catalogue.tables["rows"]))
+            if row.trash is not None and row.trash[1] <= now:
+                yield tb.unpack(tb.unkey(key), row)
 
     def _trash_one(self, handle: str, reason: str, actor: str, days: float) -> None:
         until = self._clock.moment().utc_ns + round(days * _DAY_NS)

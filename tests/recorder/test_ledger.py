@@ -4,8 +4,13 @@ import os
 import random
 import re
 import shutil
+import subprocess
+import sys
+import threading
 from pathlib import Path
+from typing import Any, cast
 
+import lmdb
 import pytest
 
 from recorder import chain, disk, journal, reconcile
@@ -421,6 +426,65 @@ def test_the_map_grows_when_it_is_full(tmp_path: Path) -> None:
         assert ledger.catalogue.counts().total == 60
         assert ledger.catalogue.env.info()["map_size"] > 1 << 18
     assert_same_when_rebuilt(tmp_path)
+
+
+GROW = """
+import sys
+from pathlib import Path
+from recorder.catalogue import Catalogue
+catalogue = Catalogue.open_writable(Path(sys.argv[1]), 1 << 20)
+catalogue.grow()
+with catalogue.env.begin(write=True) as txn:
+    for n in range(300):
+        txn.put(b"%d" % n, bytes(4000), db=catalogue.tables["notes"])
+catalogue.close()
+"""
+
+
+def test_two_readers_follow_a_map_that_another_process_has_grown(tmp_path: Path) -> None:
+    (tmp_path / "catalogue").mkdir()
+    Catalogue.open_writable(tmp_path, 1 << 20).close()
+    reader = Catalogue._open(tmp_path, readonly=True, map_bytes=1 << 20)
+    subprocess.run([sys.executable, "-c", GROW, str(tmp_path)], check=True)
+    env, together, met = reader.env, threading.Barrier(2), set[int]()
+
+    class Together:
+        """Both have met the larger map before either follows it."""
+
+        def begin(self) -> Any:
+            try:
+                return env.begin()
+            except lmdb.MapResizedError:
+                if threading.get_ident() not in met:
+                    met.add(threading.get_ident())
+                    together.wait(10)
+                raise
+
+        def set_mapsize(self, size: int) -> None:
+            env.set_mapsize(size)
+
+    reader.env = cast(Any, Together())
+    threads = [threading.Thread(target=reader.counts, daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert [thread.is_alive() for thread in threads] == [False, False]
+    env.close()
+
+
+def test_a_catalogue_that_could_not_be_opened_again_is_tried_once_more(tmp_path: Path) -> None:
+    with ledger_of(tmp_path) as ledger:
+        record(ledger, 1)
+        away = tmp_path / "away"
+        (tmp_path / "catalogue").rename(away)
+        (tmp_path / "catalogue").touch()
+        with pytest.raises(CatalogueError):
+            ledger.catalogue.reopen()
+        (tmp_path / "catalogue").unlink()
+        away.rename(tmp_path / "catalogue")
+        ledger.catalogue.reopen()
+        assert ledger.catalogue.counts().total == 1
 
 
 def test_an_act_that_the_journal_cannot_take_is_not_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
