@@ -126,7 +126,7 @@ class SimCall(Request):
     audio: str
     caller: Dialled | None = None
     callee: Dialled | None = None
-    law_exact: bool = False
+    law_exact: bool = True
     answer_after_s: Annotated[float, Meta(ge=0, le=600)] | None = None
 
 

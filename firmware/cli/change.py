@@ -1,4 +1,4 @@
-"""What changes something: trash and back, accounts, alarms. The daemon does it and enters it in the journal."""
+"""What changes something: trash and back, a line's key, accounts, alarms. The daemon does it and journals it."""
 
 import argparse
 import sys
@@ -38,6 +38,18 @@ def _each(box: Box, out: Output, do: str, named: list[str], **fields: Any) -> in
         for failure in failed:
             out.remark(f"linekeep: {failure['handle']}: {failure['message']}")
     return Exit.NO if failed else Exit.OK
+
+
+def key(box: Box, out: Output, arguments: argparse.Namespace) -> int:
+    on = arguments.state == "on"
+    handle = box.call("key", line=arguments.line, on=on, actor=actor())["handle"]
+    if out.json:
+        out.document({"line": arguments.line, "on": on, "handle": handle})
+    elif handle is None:
+        out.remark(f"Line {arguments.line} was not being recorded by key." if not on else "It is recorded already.")
+    else:
+        out.line(handle, "recording" if on else "stopped")
+    return Exit.OK if handle else Exit.NO
 
 
 # People --------------------------------------------------------------------------------------------------------------

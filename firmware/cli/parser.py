@@ -103,6 +103,10 @@ def _live(add: Add) -> None:
     listen.add_argument("--to", metavar="FILE", help="write a WAV file instead; - for raw companded bytes")
     listen.add_argument("--for", dest="seconds", metavar="TIME", type=duration, help="stop after this long (30s, 5m)")
 
+    key = add("key", "change:key", "start or stop recording a line, as the key on the page does")
+    key.add_argument("line", metavar="LINE", type=line_number)
+    key.add_argument("state", choices=("on", "off"))
+
 
 def _reading(add: Add) -> None:
     search = add("search", "find:search", "recordings, newest first (entered in the journal)")
@@ -170,7 +174,9 @@ def _simulation(add: Add, group: Group) -> None:
     party.add_argument("--callee", metavar="NUMBER", help="the call goes out to this number")
     call.add_argument("--audio", metavar="FILE", required=True, help="any sound file")
     call.add_argument("--answer-after", metavar="TIME", type=duration, help="let it ring this long")
-    call.add_argument("--exact", action="store_true", help="add nothing to the audio: no noise, no hum")
+    call.add_argument(
+        "--line-noise", action="store_true", help="let the line add its noise, hum, dial tone and ring-back"
+    )
     call.add_argument("--wait", action="store_true", help="stay until the call is recorded and say its handle")
     replay = add("replay", "sim:replay", "play a folder of recordings as traffic", to=sim)
     replay.add_argument("folder", metavar="DIR")

@@ -1,10 +1,11 @@
 """Simulated lines: a call made of any sound file, a folder as traffic, the scenario, a cut line."""
 
 import argparse
+import signal
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from firmware.cli.box import Box, recorder_failures, require_line
 from firmware.cli.errors import Exit, Failure
@@ -12,6 +13,8 @@ from firmware.cli.output import Cell, Output
 from firmware.cli.times import clock_text
 
 RATE = 8000
+SEALED_WITHIN_S = 30.0
+"""After the planned end of a call: release, hangover of VOX, sealing."""
 
 
 def call(box: Box, out: Output, arguments: argparse.Namespace) -> int:
@@ -19,7 +22,7 @@ def call(box: Box, out: Output, arguments: argparse.Namespace) -> int:
         "caller": arguments.caller,
         "callee": arguments.callee,
         "answer_after_s": arguments.answer_after,
-        "law_exact": arguments.exact or None,
+        "law_exact": not arguments.line_noise,
     }
     fields = {name: value for name, value in wishes.items() if value is not None}
     audio = str(_existing(arguments.audio))
@@ -32,7 +35,8 @@ def call(box: Box, out: Output, arguments: argparse.Namespace) -> int:
                 # The first report of lines comes at once: the watch is open, nothing that the call leads to is missed.
                 next(reports)
                 plan = client.call("sim.call", line=arguments.line, audio=audio, **fields)["plan"]
-                recording = _sealed(box, reports, plan)
+                with _at_most((plan["end_sample"] - plan["first_sample"]) / RATE + SEALED_WITHIN_S, arguments.line):
+                    recording = _sealed(box, reports, plan)
     if out.json:
         out.document({"plan": plan, "recording": recording})
     elif recording:
@@ -42,6 +46,25 @@ def call(box: Box, out: Output, arguments: argparse.Namespace) -> int:
     else:
         out.pairs(_plan_rows(plan))
     return Exit.OK
+
+
+@contextmanager
+def _at_most(seconds: float, line: int) -> Iterator[None]:
+    """Reports may stay away altogether, so it is the system's timer that ends the wait."""
+
+    def over(*_: object) -> NoReturn:
+        raise Failure(
+            Exit.NO, f"Line {line}: the call is over and no recording of it was closed.",
+            "Look with `linekeep lines` what the line is armed with, and with `linekeep search` what was recorded.",
+        )  # fmt: skip
+
+    before = signal.signal(signal.SIGALRM, over)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _plan_rows(plan: dict[str, Any]) -> Iterator[tuple[str, Cell]]:

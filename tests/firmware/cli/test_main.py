@@ -21,6 +21,7 @@ EVERY_COMMAND = [
     "trash aaaaaa --reason x", "undelete aaaaaa", "verify", "rebuild", "user list", "user reset", "alarms",
     "alarms ack 1", "config check", "sim call --line 1 --caller 1 --audio x", "sim replay x", "sim scenario on",
     "sim cut 1",
+    "key 1 on",
 ]  # fmt: skip
 
 
@@ -50,7 +51,17 @@ def test_what_cannot_be_meant_is_a_usage_error(words: str, capsys: pytest.Captur
 
 @pytest.mark.parametrize(
     "words",
-    ["status", "lines", "lines --watch", "listen 1 --to -", "alarms", "alarms ack 1", "sim scenario on", "sim cut 1"],
+    [
+        "status",
+        "lines",
+        "lines --watch",
+        "listen 1 --to -",
+        "alarms",
+        "alarms ack 1",
+        "sim scenario on",
+        "sim cut 1",
+        "key 1 on",
+    ],
 )
 def test_without_a_daemon(tmp_path: Path, words: str) -> None:
     error = Console(tmp_path).error(*words.split(), code=Exit.NO_DAEMON)

@@ -54,7 +54,7 @@ def console(box: Box) -> Console:
 @pytest.fixture(scope="module")
 def recorded(box: Box, sound: Path) -> dict[str, Any]:
     """The recording of one call."""
-    words = ("sim", "call", "--line", "3", "--callee", "62345678", "--audio", str(sound), "--exact", "--wait")
+    words = ("sim", "call", "--line", "3", "--callee", "62345678", "--audio", str(sound), "--wait")
     done: dict[str, Any] = Console(box.data).json(*words)
     assert done["plan"]["line"] == done["recording"]["line"] == 3
     recording: dict[str, Any] = done["recording"]
@@ -108,6 +108,14 @@ def test_lines(console: Console) -> None:
     assert table[0][:3] == ["line", "name", "state"]
     assert [row[0] for row in table[1:]] == ["1", "2", "3", "4", "5", "6"]
     assert {row[-1] for row in table[1:]} == {"sim0 (simulated)"}
+
+
+def test_a_line_by_key(console: Console) -> None:
+    begun = console.json("key", "5", "on")
+    assert begun["handle"] and begun["on"]
+    assert console.json("lines")["lines"][4]["recording"] == begun["handle"]
+    assert console.rows("key", "5", "off") == [[begun["handle"], "stopped"]]
+    assert console.json("key", "5", "off", code=Exit.NO)["handle"] is None
 
 
 def test_lines_as_they_change(box: Box, console: Console) -> None:
