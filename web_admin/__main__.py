@@ -5,6 +5,7 @@ it prints. SIGTERM ends it: event streams are closed, answers in progress get th
 """
 
 import argparse
+import asyncio
 import datetime
 import logging
 import signal
@@ -14,11 +15,32 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from web_admin import tls
 from web_admin.app import create_app
 
 GRACE_S = 3
+PATIENCE_S = 30
+
+
+class Patient(H11Protocol):
+    """uvicorn gives a connection time only between two requests. This one gives it the same time for the first to
+    begin, and for the head of each to be whole: who sends a byte now and then (Slowloris) is let go of."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait_until(self.loop.time() + self.timeout_keep_alive)
+
+    def data_received(self, data: bytes) -> None:
+        timer = self.timeout_keep_alive_task
+        super().data_received(data)
+        head_is_whole = self.cycle is not None and not self.cycle.response_complete
+        if timer is not None and not head_is_whole and not self.transport.is_closing():
+            self._wait_until(timer.when())
+
+    def _wait_until(self, due: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_at(due, self.timeout_keep_alive_handler)
 
 
 def address(text: str) -> tuple[str, int]:
@@ -77,8 +99,8 @@ def main(arguments: list[str] | None = None) -> int:
         say(f"certificate SHA-256 {own.fingerprint}")
     config = uvicorn.Config(
         create_app(data, https=bool(secure)), log_level="warning", access_log=False, server_header=False,
-        proxy_headers=False, timeout_graceful_shutdown=GRACE_S, timeout_keep_alive=30,
-        h11_max_incomplete_event_size=32768, **secure,
+        proxy_headers=False, timeout_graceful_shutdown=GRACE_S, timeout_keep_alive=PATIENCE_S,
+        http=Patient, h11_max_incomplete_event_size=32768, **secure,
     )  # fmt: skip
     server = uvicorn.Server(config)
 

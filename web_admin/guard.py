@@ -5,6 +5,7 @@ looks after the box and its people. What a visitor may not have answers 404, so 
 visitor without a session is led to the sign-in page.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from urllib.parse import parse_qsl
@@ -97,10 +98,14 @@ def _sets_cookie(response: Response) -> bool:
 async def _form(request: Request) -> FormData:
     """The fields of a form, bounded. Only the plain encoding: the page uploads nothing."""
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > security.LONGEST_BODY:
-            raise PageError(413, "too_long")
+    try:
+        async with asyncio.timeout(security.BODY_PATIENCE_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > security.LONGEST_BODY:
+                    raise PageError(413, "too_long")
+    except TimeoutError as error:
+        raise PageError(408, "bad_request", "The form did not arrive in time.") from error
     try:
         fields = parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=2000)
     except ValueError as error:

@@ -15,11 +15,18 @@ from recorder.model import CallClass, Direction, Query, State
 Choice = TypeVar("Choice", bound=StrEnum)
 NS = 1_000_000_000
 PAGE_ROWS = 50
+MOST_LINE = 65535
 RANGES = ("any", "today", "yesterday", "7d", "30d", "custom")
 FIELDS = ("range", "since", "until", "line", "number", "direction", "class", "min", "max", "text")
 SHOWN = (State.SEALED, State.LIVE)
 _NUMBER = re.compile(r"=?\*?[0-9A-D#+]{1,32}\*?")
 _LENGTH = re.compile(r"(?:(\d{1,2}):)?(?:(\d{1,3}):)?(\d{1,5})")
+
+
+def natural(text: str, most: int) -> int | None:
+    """A number without sign, as it stands in an address; None for anything else and for more than `most`."""
+    plain = text.isascii() and text.isdecimal() and len(text) <= 20
+    return int(text) if plain and int(text) <= most else None
 
 
 def midnight_ns(day: date, zone: tzinfo | None) -> int:
@@ -31,8 +38,8 @@ def midnight_ns(day: date, zone: tzinfo | None) -> int:
 def typed_time_ns(text: str, zone: tzinfo | None) -> int:
     """`2026-11-22T09:14` in this zone. Raises `ValueError`."""
     local = datetime.fromisoformat(text)
-    if local.tzinfo is not None:
-        raise ValueError("a zone was given")
+    if local.tzinfo is not None or not 1971 <= local.year <= 2200:
+        raise ValueError(text)
     return int((local.replace(tzinfo=zone) if zone else local).timestamp()) * NS
 
 
@@ -94,11 +101,11 @@ def _range(
 
 
 def _lines(text: str, faults: dict[str, str]) -> tuple[int, ...]:
-    try:
-        return tuple(sorted({int(part) for part in re.split(r"[,\s]+", text) if part}))
-    except ValueError:
+    typed = [natural(part, MOST_LINE) for part in re.split(r"[,\s]+", text) if part]
+    if None in typed:
         faults["line"] = "search.line_fault"
         return ()
+    return tuple(sorted({line for line in typed if line is not None}))
 
 
 def _number(text: str, faults: dict[str, str]) -> str:

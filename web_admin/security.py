@@ -11,11 +11,16 @@ import re
 import secrets
 from urllib.parse import urlsplit
 
+from starlette.datastructures import Headers as HTTPHeaders
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from web_admin.tls import is_loopback
+
 LONGEST_BODY = 256 * 1024
+BODY_PATIENCE_S = 30.0
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
@@ -63,8 +68,19 @@ def fault(request: Request, cookie: str, token: str) -> str | None:
     return None
 
 
+def is_ours(host: str) -> bool:
+    """Whether a `Host` may be ours where the page is served on loopback. Another name that was made to stand for
+    127.0.0.1 (DNS rebinding) would make a foreign page same-origin with this one."""
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return False
+    return is_loopback(name)
+
+
 class Headers:
-    """ASGI middleware: the same guards on every answer, whoever made it."""
+    """ASGI middleware: the same guards on every answer, whoever made it. Over TLS the certificate says whose name it
+    is; on loopback only loopback's own names are answered."""
 
     def __init__(self, app: ASGIApp, https: bool) -> None:
         self.app = app
@@ -82,7 +98,12 @@ class Headers:
                 self._add(MutableHeaders(scope=message), nonce, str(scope["path"]).startswith("/static/"))
             await send(message)
 
-        await self.app(scope, receive, guarded)
+        host = HTTPHeaders(scope=scope).get("host", "")
+        if self._https or is_ours(host):
+            await self.app(scope, receive, guarded)
+        else:
+            text = "This box answers to localhost and 127.0.0.1 here. To reach it by a name, let it listen with TLS."
+            await PlainTextResponse(text + "\n", 421)(scope, receive, guarded)
 
     def _add(self, headers: MutableHeaders, nonce: str, static: bool) -> None:
         headers["Content-Security-Policy"] = policy(nonce)
@@ -93,6 +114,7 @@ class Headers:
         headers["Cross-Origin-Resource-Policy"] = "same-origin"
         headers["Permissions-Policy"] = "camera=(), microphone=(), geolocation=(), payment=(), usb=()"
         headers["X-Frame-Options"] = "DENY"
+        headers["X-Robots-Tag"] = "noindex, nofollow"
         headers["Cache-Control"] = "no-cache" if static else "no-store"
         if self._https:
             headers["Strict-Transport-Security"] = "max-age=31536000"

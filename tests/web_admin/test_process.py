@@ -3,15 +3,19 @@
 import datetime
 import socket
 import ssl
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 from cryptography import x509
+from starlette.responses import PlainTextResponse
 
 from tests.box import Process
 from web_admin import tls
-from web_admin.__main__ import address, main
+from web_admin.__main__ import Patient, address, main
 
 NOW = datetime.datetime(2026, 11, 22, tzinfo=datetime.UTC)
 
@@ -99,3 +103,31 @@ def test_a_box_that_never_ran_says_what_to_do(tmp_path: Path) -> None:
         assert "Set up this box" in text and "recorder is not running" in text
     finally:
         assert page.stop() == 0
+
+
+@pytest.fixture
+def impatient() -> Iterator[tuple[str, int]]:
+    """A server with the page's protocol and one second of patience."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(PlainTextResponse("ok"), http=Patient, timeout_keep_alive=1, log_level="error")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    yield listening.getsockname()
+    server.should_exit = True
+    thread.join()
+    listening.close()
+
+
+@pytest.mark.parametrize("answered", [0, 1], ids=["at the first request", "after a good one"])
+@pytest.mark.parametrize("begun", [b"", b"G", b"GET / HTTP/1.1\r\nHost: x\r\n"])
+def test_who_never_ends_a_head_is_let_go_of(impatient: tuple[str, int], answered: int, begun: bytes) -> None:
+    with socket.create_connection(impatient, 20.0) as line, line.makefile("rb") as answer:
+        for _ in range(answered):
+            line.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            while answer.readline() != b"\r\n":
+                pass
+            assert answer.read(2) == b"ok"
+        for byte in begun:
+            line.sendall(bytes([byte]))
+        assert answer.read() == b""

@@ -6,6 +6,7 @@ this browser has not seen, at most four times a second.
 """
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
@@ -16,11 +17,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from dsp import g711
-from firmware.wire import LineSnapshot
+from firmware.wire import LineSnapshot, WireError
 from web_admin.box import Visitor, box_of, form_of, visitor_of
 from web_admin.guard import Need, get, may, post
+from web_admin.query import MOST_LINE, natural
 from web_admin.render import PageError, context, fragment, page
 
+log = logging.getLogger("linekeep.web")
 TICK_S = 0.25
 KEEP_ALIVE_S = 15.0
 STEP_DB = 1.5
@@ -38,11 +41,15 @@ def summary(lines: dict[int, LineSnapshot]) -> dict[str, int]:
 
 
 def shown_number(line: LineSnapshot, visitor: Visitor) -> str | None:
-    """The other party's number; whoever may not hear recordings sees its ends only."""
-    number = line.number
-    if number is None or visitor.is_auditor or len(number) < 5:
-        return number if visitor.is_auditor or number is None else "•" * len(number)
-    return number[:2] + "•" * (len(number) - 4) + number[-2:]
+    """The other party's number; whoever may not hear recordings does not learn who called whom either."""
+    return line.number if visitor.is_auditor else None
+
+
+def line_of(request: Request) -> int:
+    line = natural(request.path_params["line"], MOST_LINE)
+    if line is None:
+        raise PageError(404, "not_found")
+    return line
 
 
 async def wall(request: Request) -> Response:
@@ -58,7 +65,7 @@ async def wall(request: Request) -> Response:
 
 async def key(request: Request) -> Response:
     """Start or stop the recording of a line by key."""
-    visitor, line = visitor_of(request), int(request.path_params["line"])
+    visitor, line = visitor_of(request), line_of(request)
     on = form_of(request).get("on") == "1"
     await box_of(request).hub.call("key", line=line, on=on, actor=visitor.actor)
     return Response(status_code=204) if "hx-request" in request.headers else RedirectResponse("/lines", 303)
@@ -69,7 +76,7 @@ async def key(request: Request) -> Response:
 
 async def listen(request: Request) -> Response:
     """A line's audio as it comes: 16-bit little-endian samples, 8000 a second, without end."""
-    box, line = box_of(request), int(request.path_params["line"])
+    box, line = box_of(request), line_of(request)
     if not box.hub.up or line not in box.hub.lines:
         raise PageError(404, "not_found")
     await box.access(visitor_of(request), "listen", box.hub.lines[line].recording, line=line, live=True)
@@ -78,13 +85,17 @@ async def listen(request: Request) -> Response:
 
 async def _audio(request: Request, line: int) -> AsyncIterator[bytes]:
     box = box_of(request)
-    async for event in box.hub.listen(line):
-        if box.hub.closing or event["event"] != "audio":
-            return
-        if not may(Need.AUDITOR, box.visitor(request, visitor_of(request).token)):
-            return
-        decode = g711.alaw_decode if event["law"] == "alaw" else g711.ulaw_decode
-        yield decode(np.frombuffer(event["data"], np.uint8)).astype("<i2").tobytes()
+    try:
+        async for event in box.hub.listen(line):
+            if box.hub.closing or event["event"] != "audio":
+                return
+            if not may(Need.AUDITOR, box.visitor(request, visitor_of(request).token)):
+                return
+            decode = g711.alaw_decode if event["law"] == "alaw" else g711.ulaw_decode
+            yield decode(np.frombuffer(event["data"], np.uint8)).astype("<i2").tobytes()
+    except WireError as error:
+        # The answer has begun: its end is all that can be said to the browser.
+        log.warning("Listening to line %d ended: %s", line, error)
 
 
 # The event stream -----------------------------------------------------------------------------------------------------
@@ -100,8 +111,7 @@ class Seen:
 
     def __init__(self, request: Request, wall: bool) -> None:
         self._request = request
-        tiles = request.query_params.get("tiles", "")
-        self._count = int(tiles) if tiles.isdecimal() else 0
+        self._count = natural(request.query_params.get("tiles", ""), MOST_LINE) or 0
         self._wall = wall
         self._tiles: dict[int, tuple[Any, ...]] = {}
         self._levels: dict[int, float] = {}
@@ -141,7 +151,7 @@ class Seen:
             self._summary = counts
             parts.append(counts)
         for number, line in lines.items():
-            face = _face(line)
+            face = _face(line, values["visitor"])
             if self._tiles.get(number) != face:
                 self._tiles[number] = face
                 parts.append(fragment("tile.html", {**values, "line": line, "shown_number": shown_number}))
@@ -159,9 +169,10 @@ class Seen:
         return message("levels", msgspec.json.encode(moved).decode()) if moved else ""
 
 
-def _face(line: LineSnapshot) -> tuple[Any, ...]:
+def _face(line: LineSnapshot, visitor: Visitor) -> tuple[Any, ...]:
     """What a tile shows, apart from the meter and the running time, which the browser keeps."""
     return (
+        visitor.is_auditor, visitor.language,
         line.name, line.simulated, line.state, line.direction, line.number, line.name_shown, line.recording,
         line.trigger, line.call_class, line.call_start_utc_ns, line.armed, line.enabled, line.listeners,
     )  # fmt: skip
@@ -193,7 +204,7 @@ async def _events(request: Request) -> AsyncIterator[str]:
 
 routes = [
     get("/lines", Need.SIGNED_IN, wall),
-    post("/lines/{line:int}/key", Need.SIGNED_IN, key),
-    get("/lines/{line:int}/listen", Need.AUDITOR, listen),
+    post("/lines/{line}/key", Need.SIGNED_IN, key),
+    get("/lines/{line}/listen", Need.AUDITOR, listen),
     get("/events", Need.SIGNED_IN, events),
 ]

@@ -6,6 +6,7 @@ from starlette.responses import Response
 from recorder.model import Query, State
 from web_admin.box import Flash, box_of, form_of, locale_of, visitor_of
 from web_admin.guard import Need, get, post
+from web_admin.query import natural
 from web_admin.render import PageError, done, page
 from web_admin.routes.recordings import handles_of
 
@@ -14,8 +15,8 @@ PAGE_ROWS = 50
 
 async def trash(request: Request) -> Response:
     """Newest first; the next page begins where this one ended (`before`, a number inside the box)."""
-    before = request.query_params.get("before", "")
-    query = Query(states=(State.TRASH,), limit=PAGE_ROWS, before_id=int(before) if before.isdecimal() else None)
+    before = natural(request.query_params.get("before", ""), 2**63 - 1)
+    query = Query(states=(State.TRASH,), limit=PAGE_ROWS, before_id=before)
     rows = await box_of(request).search(query)
     return page(request, "trash.html", rows=rows, first=query.before_id is None)
 
