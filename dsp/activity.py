@@ -113,7 +113,7 @@ class Speech:
         self._recent |= activity.loud & plain
         self._recent &= 31
         now = np.where(self.on, activity.active & plain, _ENOUGH[self._recent])
-        changed = np.flatnonzero(now != self.on)
+        changed = (now != self.on).nonzero()[0]
         self.on = now
         if not changed.size:
             return [], []

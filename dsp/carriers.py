@@ -38,6 +38,7 @@ _TURN_STEPS: Final = 8
 _LOOKS: Final = 16
 """Channels looked at in one step, so that many carriers at once do not hold up the tick; the others wait a step."""
 
+_WINDOW: Final = np.hanning(_FRAME).astype(np.float32)
 _V34: Final = (
     (2743, 1646), (2743, 1829), (2800, 1680), (2800, 1867), (3000, 1800), (3000, 2000), (3200, 1829), (3200, 1920),
     (3429, 1959),
@@ -81,14 +82,14 @@ class Carriers:
         self._since = np.where(still & ~self.still & ~self._told, hop + 2 - 2 * LATELY, self._since)
         self.still = still
         self._gone = np.where(still, 0, self._gone + _PACE_STEPS)
-        for c in np.flatnonzero((self._gone >= LATELY) & (self._last >= 0)).tolist():
+        for c in ((self._gone >= LATELY) & (self._last >= 0)).nonzero()[0].tolist():
             out.end(c, "carrier", (hop + 2) * HOP - LATELY * STEP)
             self._told[c], self._last[c] = False, -1
         turn = (hop + 2 - self._since) % (2 * _TURN_STEPS) == 0
-        self._waiting = np.union1d(self._waiting, np.flatnonzero(still & ~self._told & turn))
+        self._waiting = np.union1d(self._waiting, (still & ~self._told & turn).nonzero()[0])
 
     def _look(self, c: NDArray[np.intp], out: Reports) -> None:
-        names, _ = _dictionary()
+        names = _dictionary()[0]
         best, like = recognise(self._history.last(c, _SAMPLES))
         for channel, number, likeness in zip(c.tolist(), best.tolist(), like.tolist(), strict=True):
             if number >= 0 and number == self._last[channel]:
@@ -104,22 +105,18 @@ class Carriers:
 
 def recognise(x: NDArray[np.float32]) -> tuple[NDArray[np.int16], NDArray[np.float64]]:
     """For `x[channels, n]`: the number of the best name (see `_dictionary`), -1 for none, and its likeness."""
-    _, shapes = _dictionary()
-    names, _ = _dictionary()
-    spectra = spectrum(x)
-    like = np.sqrt(spectra) @ shapes.T
-    by_name = np.stack([like[:, _rows(name)].max(1) for name in names], axis=1)
-    best = by_name.argmax(1)
-    value: Spectrum = by_name[np.arange(best.size), best]
-    nothing = like[:, _rows("")].max(1)
-    sure = (value > _LIKE) & (value > nothing + _MARGIN)
-    return np.where(sure, best, -1).astype(np.int16), value.astype(np.float64)
+    names, shapes, starts = _dictionary()
+    like = np.maximum.reduceat(np.sqrt(spectrum(x)) @ shapes.T, starts, axis=1)
+    best = like[:, : len(names)].argmax(1)
+    value: Spectrum = like[np.arange(best.size), best]
+    sure = (value > _LIKE) & (value > like[:, len(names)] + _MARGIN)
+    return np.where(sure, best, -1).astype(np.int16), value
 
 
 def spectrum(x: NDArray[np.float32]) -> Spectrum:
     """`[channels, bins]`: mean power spectrum of `x[channels, n]` in bins of 31.25 Hz from 156 Hz, sum 1."""
     frames = np.lib.stride_tricks.sliding_window_view(x, _FRAME, axis=1)[:, :: _FRAME // 2]
-    power = np.abs(np.fft.rfft(frames * np.hanning(_FRAME), axis=2)) ** 2
+    power = np.abs(np.fft.rfft(frames * _WINDOW, axis=2)) ** 2
     shape = np.asarray(power.mean(1)[:, _BINS] + 1e-12, np.float64)
     shape /= shape.sum(1, keepdims=True)
     return shape
@@ -164,25 +161,17 @@ def _mixed(a: Spectrum, b: Spectrum) -> list[Spectrum]:
 
 
 @cache
-def _dictionary() -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """Names, and the square roots of all shapes `[shapes, bins]` (see `_rows`)."""
+def _dictionary() -> tuple[tuple[str, ...], NDArray[np.float64], NDArray[np.intp]]:
+    """Names; the square roots of all shapes `[shapes, bins]`; where each name's shapes begin, and last those of no
+    carrier."""
     shapes = _shapes()
-    names = tuple(name for name in shapes if name)
-    return names, np.sqrt(np.concatenate([np.stack(shapes[name]) for name in shapes]))
-
-
-@cache
-def _rows(name: str) -> slice:
-    """Where a name's shapes stand in the dictionary."""
-    shapes = _shapes()
-    order = list(shapes)
-    start = sum(len(shapes[n]) for n in order[: order.index(name)])
-    return slice(start, start + len(shapes[name]))
+    starts = np.cumsum([0, *(len(those) for those in shapes.values())][:-1])
+    return tuple(shapes)[:-1], np.sqrt(np.concatenate([np.stack(those) for those in shapes.values()])), starts
 
 
 @cache
 def _shapes() -> dict[str, list[Spectrum]]:
-    """Shapes by name of carrier; `""` is what carriers must not be mistaken for."""
+    """Shapes by name of carrier; `""`, the last, is what carriers must not be mistaken for."""
     low, high = _band(1200, 600, 0.75), _band(2400, 600, 0.75)
     guarded = [_one(high + part * _lines(guard)) for guard in (1800, 550) for part in (0.25, 0.6)]
     hiss = [_one(np.ones_like(_hz())), _one(1 / _hz()), _one(1 / (1 + (_hz() / 800) ** 4)), _one(_hz() ** 2)]

@@ -97,12 +97,12 @@ class Classifier:
         low = self._rank < _HEARD
         quick = (self._voiced >= _VOICE_STEPS) & (self._lull[0] > _VOICE_LULL) & low
         again = (self._voiced >= _VOICE_AGAIN_STEPS) & (self._rank == _WEAK)
-        for c in np.flatnonzero(quick | again).tolist():
+        for c in (quick | again).nonzero()[0].tolist():
             self._set(c, "voice", _HEARD, {"voiced_s": round(int(self._voiced[c]) * 0.02, 2)}, out)
-        for c in np.flatnonzero((self._music >= _MUSIC_STEPS) & low).tolist():
+        for c in ((self._music >= _MUSIC_STEPS) & low).nonzero()[0].tolist():
             if self._rank[c] < _LITTLE:
                 self._set(c, "music", _LITTLE, {"music_s": round(int(self._music[c]) * 0.02, 2)}, out)
-        for c in np.flatnonzero((self._age // _BLOCK == _NOTHING_STEPS // _BLOCK) & (self._rank == 0)).tolist():
+        for c in ((self._age // _BLOCK == _NOTHING_STEPS // _BLOCK) & (self._rank == 0)).nonzero()[0].tolist():
             if self._voiced[c] < 5 and self._music[c] < 25 and out.open(c, "class") is None:
                 self._set(c, "none", 0, {}, out)
 

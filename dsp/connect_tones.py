@@ -102,7 +102,7 @@ class ConnectTones:
         self._sign = sign
         if self.running:
             flagged |= self.run.any(0)
-        c = np.flatnonzero(flagged)
+        c = flagged.nonzero()[0]
         if not c.size:
             self.running = False
             return
@@ -123,7 +123,7 @@ class ConnectTones:
         out: Reports,
     ) -> None:
         rows = self._rows[tone, best]
-        offset = (self._bank.offset_hz(rows, c, 1) + self._bank.offset_hz(rows, c, 2)) / 2
+        offset = self._bank.offset_hz(rows, c).sum(0) / 2
         offset += self._shift[tone, best]
         heard = heard & (np.abs(offset) <= self._tolerance[tone])
         self._miss[tone, c] = np.where(heard, 0, self._miss[tone, c] + 1)
@@ -171,14 +171,14 @@ class ConnectTones:
         length = np.abs(recent)
         # Two hops before against two hops after a possible reversal that may fall anywhere in the hop between.
         unit = recent / np.maximum(length, 1e-9) * turn ** np.arange(10)[:, None]
-        before, after = unit[:4].mean(0), unit[6:].mean(0)
-        turned = (before * after.conj()).real < -0.6
+        before, after = unit[:4].sum(0), unit[6:].sum(0)
+        turned = (before * after.conj()).real < -0.6 * 4 * 4
         turned &= np.minimum(length[:4].min(0), length[6:].min(0)) > 0.4 * length.max(0)
         modulated = np.zeros(c.size, np.float32)
-        due = np.flatnonzero(run % _AM_STEPS == 0)
+        due = (run % _AM_STEPS == 0).nonzero()[0]
         if due.size:
             modulated[due] = self._modulation(c[due], run[due])
-        for at in np.flatnonzero(turned | (modulated > _AM)).tolist():
+        for at in (turned | (modulated > _AM)).nonzero()[0].tolist():
             self._correct(int(c[at]), bool(turned[at]), float(modulated[at]), out)
 
     def _modulation(self, c: NDArray[np.intp], run: NDArray[np.int32]) -> NDArray[np.float32]:

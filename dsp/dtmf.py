@@ -79,7 +79,7 @@ class Dtmf:
         sign = np.logical_or.reduce(self._both > self._bar, axis=0)
         if self.any_sounding:
             sign |= self.sounding
-        c = np.flatnonzero(sign)
+        c = sign.nonzero()[0]
         if c.size:
             self._sift(hop, c, other_tone, out)
 
@@ -94,7 +94,7 @@ class Dtmf:
         low, high = groups.max(2).swapaxes(0, 1)
         heard = (low + high) > _SHARE * (energy[1:] + energy[:-1])
         heard &= (np.minimum(low, high) > 2 * _LEVEL) & (high < _TWIST_HIGH * low) & (high > _TWIST_LOW * low)
-        kept = np.flatnonzero(heard[0] | heard[1] | self.sounding[c])
+        kept = (heard[0] | heard[1] | self.sounding[c]).nonzero()[0]
         if not kept.size:
             return
         c, heard = c[kept], heard[:, kept]
@@ -102,24 +102,17 @@ class Dtmf:
         tones[:, 1] += 4
         # The strongest tones' power before and in each hop: [before or in, hop, tone, channel].
         hops = np.arange(2)[:, None, None]
-        of_tones = np.stack([power[hops, tones, kept], power[hops + 1, tones, kept]])
+        of_tones = np.array((power[hops, tones, kept], power[hops + 1, tones, kept]))
         before, now = np.sqrt(of_tones[:, :, 0] + of_tones[:, :, 1])
-        turns = self._turns(tones, c)
+        along, across = self._bank.turns(self._rows[tones], c)
         code = 4 * tones[:, 0] + tones[:, 1] - 4
         state = self._state[:, c]
         for k in (0, 1):
-            seen = np.concatenate([energy[k + 1 : k + 2, kept], of_tones[1, k], turns[:, k].reshape(4, -1)])
+            seen = np.concatenate([energy[k + 1 : k + 2, kept], of_tones[1, k], along[k], across[k]])
             self._hop(hop + k + 1, c, state, heard[k], code[k], before[k], now[k], seen, out)
         self._state[:, c] = state
         self.sounding[c] = state[_CODE] >= 0
         self.any_sounding = bool(self.sounding.any())
-
-    def _turns(self, tones: NDArray[np.intp], c: NDArray[np.intp]) -> NDArray[np.float32]:
-        """`[2, hops, tones, channels]`: cosine and sine parts of the turn of each tone from hop to hop."""
-        rows, hops = self._rows[tones], np.arange(2)[:, None, None]
-        re0, re1 = self._bank.re[hops, rows, c], self._bank.re[hops + 1, rows, c]
-        im0, im1 = self._bank.im[hops, rows, c], self._bank.im[hops + 1, rows, c]
-        return np.stack([re1 * re0 + im1 * im0, im1 * re0 - re1 * im0])
 
     def _hop(
         self,
@@ -144,13 +137,13 @@ class Dtmf:
         if over.any():
             _finish(c[over], s[:, over], out)
             s[_CODE, over], s[_TOP, over] = -1, 0
-        fresh = np.flatnonzero(heard & (s[_CODE] < 0))
+        fresh = (heard & (s[_CODE] < 0)).nonzero()[0]
         if fresh.size:
             s[:, fresh] = 0
             s[_CODE, fresh], s[_FULL, fresh], s[_START, fresh] = code[fresh], hop, hop
             s[_FIRST, fresh] = s[_SUM, fresh] = before[fresh] + now[fresh]
             s[_TOP, fresh] = np.maximum(before, now)[fresh]
-        goes_on = np.flatnonzero(same)
+        goes_on = same.nonzero()[0]
         if goes_on.size:
             rest = s[:, goes_on]
             _go_on(hop, rest, before[goes_on], now[goes_on], seen[:, goes_on])
@@ -159,8 +152,11 @@ class Dtmf:
 
     def _tell(self, c: NDArray[np.intp], s: Floats, out: Reports) -> None:
         """Report the digits that have become sure on channels `c`."""
-        hops = s[_SUM] / s[_TOP]
-        due = np.flatnonzero((s[_TOLD] == 0) & (hops >= _SURE_HOPS) & (hops < _HOPELESS_HOPS))
+        long = s[_SUM] >= _SURE_HOPS * s[_TOP]
+        long &= s[_TOLD] == 0
+        if not long.any():
+            return
+        due = (long & (s[_SUM] < _HOPELESS_HOPS * s[_TOP])).nonzero()[0]
         if not due.size:
             return
         d = s[:, due]
@@ -173,7 +169,7 @@ class Dtmf:
         good = (np.abs(deviation) <= _DEVIATION).all(0) & (d[_RE] != 0).all(0)
         good &= (low + high > _SURE_SHARE * d[_ENERGY]) & (high < _SURE_HIGH * low) & (high > _SURE_LOW * low)
         s[_TOLD, due[good]] = 1
-        for at in np.flatnonzero(good).tolist():
+        for at in good.nonzero()[0].tolist():
             begin = HOP * (d[_START, at] - min(d[_FIRST, at] / d[_TOP, at], 2))
             evidence = {"deviation_percent": [round(100 * float(x), 1) for x in deviation[:, at]]}
             out.begin(int(c[due[at]]), "dtmf", begin, DIGITS[code[at]], 1.0, evidence)

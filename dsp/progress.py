@@ -108,7 +108,7 @@ class Progress:
         seen = self._sound()
         if seen is not self._seen or self._sounding:
             # Two steps alike make a change: one alone is a blip in speech, or a click in a tone.
-            changed = np.flatnonzero((seen == self._seen) & (seen != self.now))
+            changed = ((seen == self._seen) & (seen != self.now)).nonzero()[0]
             for c in changed.tolist():
                 self._change(step - 1, c, out)
             self.now[changed] = seen[changed]
@@ -159,7 +159,7 @@ class Progress:
             loud = self._bank.power_20ms[rows, c] > np.maximum(_SHARE_SINGLE * energy[c], 2 * _LEVEL)
             s, c, rows = s[loud], c[loud], rows[loud]
             if c.size:
-                hz = self._bank.offset_hz(rows, c, 2) + self._single_shift[s]
+                hz = self._bank.offset_hz(rows, c)[1] + self._single_shift[s]
                 close = np.abs(hz) <= self._plan.tolerance_hz + 3
                 now[c[close]] = np.array(self._single, np.int8)[s[close]] + 1
         if self._pair:

@@ -5,7 +5,6 @@ another report with the same id.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from dsp.events import RATE, Event
 
@@ -51,15 +50,19 @@ class Reports:
 
     def change(self, channel: int, kind: str, value: str, confidence: float, evidence: Mapping[str, object]) -> None:
         """Correct the open event of that kind."""
-        event = replace(self._open[channel, kind], value=value, confidence=round(confidence, 2), evidence=evidence)
+        old = self._open[channel, kind]
+        event = Event(old.id, channel, kind, old.start_s, None, value, round(confidence, 2), evidence)
         self._open[channel, kind] = event
         self._events.append(event)
 
     def end(self, channel: int, kind: str, end_sample: float) -> None:
         """The open event of that kind is over; without one this does nothing."""
-        event = self._open.pop((channel, kind), None)
-        if event is not None:
-            self._events.append(replace(event, end_s=max(event.start_s, round(end_sample) / RATE)))
+        old = self._open.pop((channel, kind), None)
+        if old is not None:
+            end_s = max(old.start_s, round(end_sample) / RATE)
+            self._events.append(
+                Event(old.id, channel, kind, old.start_s, end_s, old.value, old.confidence, old.evidence)
+            )
 
     def forget(self, channel: int, kind: str) -> None:
         """Drop the open event of that kind without a word."""

@@ -113,11 +113,22 @@ class Bank:
         found: list[bool] = np.logical_or.reduce(self.alone, axis=1).tolist()
         self.any_alone = found
 
-    def offset_hz(self, rows: NDArray[np.intp], channels: NDArray[np.intp], hop: int) -> NDArray[np.float32]:
-        """Distance of a tone from its row's frequency, Hz, from the turn between `hop - 1` and `hop`: +-50 at most."""
-        re0, im0 = self.re[hop - 1, rows, channels], self.im[hop - 1, rows, channels]
-        re1, im1 = self.re[hop, rows, channels], self.im[hop, rows, channels]
-        turn: NDArray[np.float32] = np.arctan2(im1 * re0 - re1 * im0, re1 * re0 + im1 * im0)
+    def turns(self, rows: NDArray[np.intp], channels: NDArray[np.intp]) -> tuple[Floats, Floats]:
+        """How tones turn into each hop of this step from the one before it: cosine and sine parts `[2, ...]`, for rows
+        and channels of any one shape (rows may have the two hops in front)."""
+        hops = np.arange(3).reshape(3, *(1,) * max(channels.ndim, rows.ndim - 1))
+        if rows.ndim > channels.ndim:
+            re0, re1 = self.re[hops[:2], rows, channels], self.re[hops[1:], rows, channels]
+            im0, im1 = self.im[hops[:2], rows, channels], self.im[hops[1:], rows, channels]
+        else:
+            re, im = self.re[hops, rows, channels], self.im[hops, rows, channels]
+            re0, re1, im0, im1 = re[:2], re[1:], im[:2], im[1:]
+        return re1 * re0 + im1 * im0, im1 * re0 - re1 * im0
+
+    def offset_hz(self, rows: NDArray[np.intp], channels: NDArray[np.intp]) -> NDArray[np.float32]:
+        """`[2, n]`: distance of tones from their rows' frequencies, Hz, by the turns into each hop: +-50 at most."""
+        along, across = self.turns(rows, channels)
+        turn: NDArray[np.float32] = np.arctan2(across, along)
         turn *= np.float32(1 / (2 * np.pi * HOP_S))
         return turn
 

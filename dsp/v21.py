@@ -50,11 +50,11 @@ class V21Preamble:
         self._since = np.where(busy & ~self.busy & ~self._told, hop, self._since)
         self.busy = busy
         self._gone = np.where(busy, 0, self._gone + 1)
-        for c in np.flatnonzero(self._told & (self._gone >= _GONE_STEPS)).tolist():
+        for c in (self._told & (self._gone >= _GONE_STEPS)).nonzero()[0].tolist():
             out.end(c, "v21", (hop + 2) * HOP - _GONE_STEPS * STEP)
             self._told[c] = False
         heard = hop + 2 - self._since
-        waiting = np.flatnonzero(busy & ~self._told & (heard * HOP >= FLAG_SAMPLES) & (heard % 4 == 0))
+        waiting = (busy & ~self._told & (heard * HOP >= FLAG_SAMPLES) & (heard % 4 == 0)).nonzero()[0]
         if not waiting.size:
             return
         score = flags(self._history.last(waiting, FLAG_SAMPLES + V21_WINDOW), MARK_HZ, SPACE_HZ)

@@ -154,3 +154,26 @@ def test_ringing_back_is_not_voice_until_somebody_speaks() -> None:
     events = signals.heard(np.concatenate([ringback, talk]))
     classes = [(e.value, e.id) for e in events if e.kind == "class" and e.end_s is None]
     assert [value for value, _ in classes] == ["other", "voice"] and len({id_ for _, id_ in classes}) == 1
+
+
+@pytest.mark.parametrize("dial_s", [0.4, 0.9, 1.0, 1.1, 2.0])
+@pytest.mark.parametrize("pause_s", [0.0, 0.1, 1.5])
+def test_a_dial_tone_that_a_digit_ends_is_no_ringback(dial_s: float, pause_s: float) -> None:
+    """A second of dial tone, then digits, is a burst and a silence of the right lengths."""
+    dial = signals.progress(ZONES["cn"].tone("dial"), dial_s)
+    digits = spandsp.dtmf_tx("65", off_ms=1000)
+    x = np.concatenate([signals.silence(0.5), dial, signals.silence(pause_s / 10), digits, signals.silence(2)])
+    assert set(signals.values(signals.heard(signals.with_noise(x, -55)), "progress")) <= {"dial"}
+
+
+def test_a_continuous_tone_is_a_dial_tone_from_the_first_word() -> None:
+    dial = signals.progress(ZONES["cn"].tone("dial"), 8)
+    events = signals.heard(signals.with_noise(np.concatenate([signals.silence(0.3), dial]), -55))
+    assert {event.value for event in events if event.kind == "progress"} == {"dial"}
+
+
+def test_a_click_in_a_dial_tone_does_not_end_it() -> None:
+    dial = signals.progress(ZONES["cn"].tone("dial"), 5)
+    dial[20000:20080] = 20000
+    (event,) = signals.final(signals.heard(dial), "progress")
+    assert event.value == "dial" and event.end_s == 5
