@@ -5,7 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -94,7 +94,9 @@ def config_check(box: Box, out: Output, arguments: argparse.Namespace) -> int:
 
 
 def rebuild(box: Box, out: Output, arguments: argparse.Namespace) -> int:
-    """The old catalogue goes, recordings and journal make the new one; the lock keeps the daemon away meanwhile."""
+    """The old catalogue goes, recordings and journal make the new one; the lock keeps the daemon away meanwhile.
+
+    Files that are none are named, left where they are, and the exit code is 1."""
     from recorder import ledger
 
     box.require_folder()
@@ -110,12 +112,15 @@ def rebuild(box: Box, out: Output, arguments: argparse.Namespace) -> int:
     }  # fmt: skip
     if out.json:
         out.document(report)
-        return Exit.OK
-    out.say(f"{counts.total} recordings, {counts.trash} of them in the trash, {counts.purged} purged")
-    told = {"recovered": findings.recovered, "found": findings.found, "without a file": findings.missing}
-    for what, many in told.items():
-        if many:
-            out.say(f"{len(many)} {what}")
-    for _, text in findings.damaged:
-        out.remark(f"linekeep: {text}")
-    return Exit.OK
+    else:
+        _say_rebuilt(out, report)
+    return Exit.NO if damaged else Exit.OK
+
+
+def _say_rebuilt(out: Output, report: dict[str, Any]) -> None:
+    out.say("{recordings} recordings, {trash} of them in the trash, {purged} purged".format_map(report))
+    for what, many in (("recovered", "recovered"), ("found", "found"), ("without a file", "missing")):
+        if report[many]:
+            out.say(f"{len(report[many])} {what}")
+    for one in report["damaged"]:
+        out.remark(f"linekeep: {one['text']}")

@@ -59,12 +59,12 @@ def _at_most(seconds: float, line: int) -> Iterator[None]:
         )  # fmt: skip
 
     before = signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    timer = signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, *timer)
 
 
 def _plan_rows(plan: dict[str, Any]) -> Iterator[tuple[str, Cell]]:

@@ -5,14 +5,22 @@ import re
 from enum import StrEnum
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from firmware import lines
+from firmware import lines, wire
+from firmware.commands import COMMANDS
 from recorder import model
 
 ROOT = Path(__file__).resolve().parents[3]
 DEPENDENCIES = (ROOT / "docs" / "dependencies.md").read_text()
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text()
+CONTROL = (ROOT / "docs" / "control.md").read_text()
+SHOWN = {
+    wire.LineSnapshot: "Line snapshot", wire.AlarmReport: "Alarm", wire.Status: "Status", wire.CardStatus: "Status",
+    wire.WriterStatus: "Status", wire.DiskStatus: "Status", wire.RecordingCounts: "Status",
+    wire.AlarmCounts: "Status", wire.ClockStatus: "Status",
+}  # fmt: skip
 
 
 def named(text: str) -> set[str]:
@@ -35,6 +43,19 @@ def required() -> set[str]:
 
 def test_every_dependency_has_its_reason_and_no_other_does() -> None:
     assert named(DEPENDENCIES) == required()
+
+
+def test_the_control_socket_is_written_down() -> None:
+    rows = {line.split("`")[1]: line for line in CONTROL.splitlines() if line.startswith("| `")}
+    for name, (request, _) in COMMANDS.items():
+        assert [field for field in names(request) if f"`{field}`" not in rows[name]] == [], name
+    for report, title in SHOWN.items():
+        part = CONTROL.split(f"\n## {title}\n")[1].split("\n## ")[0]
+        assert [field for field in names(report) if f"`{field}`" not in part] == [], report
+
+
+def names(struct: type[msgspec.Struct]) -> list[str]:
+    return [field.encode_name for field in msgspec.structs.fields(struct)]
 
 
 @pytest.mark.parametrize(

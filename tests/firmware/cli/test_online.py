@@ -15,6 +15,7 @@ import pytest
 import soundfile
 
 from dsp import g711
+from firmware.cli import sim
 from firmware.cli.errors import Exit
 from tests.box import Box
 from tests.firmware.cli.conftest import FIRST, Shelf
@@ -29,6 +30,10 @@ zone = "Asia/Shanghai"
 [[card]]
 lines = 6
 scenario = "none"
+
+[[line]]
+number = 6
+trigger = "key"
 """
 SOUND = np.frombuffer(random.Random(7).randbytes(12_000), np.uint8)
 NOBODY = "f" * 32
@@ -173,6 +178,14 @@ def test_a_call_is_recorded_found_and_played(console: Console, recorded: dict[st
     samples, _ = soundfile.read(tmp_path / "x.wav", dtype="int16")
     assert len(samples) == recorded["samples"]
     assert g711.encode(samples, "alaw").tobytes().find(g711.encode(g711.decode(SOUND, "alaw"), "alaw").tobytes()) > 0
+
+
+def test_a_call_that_nobody_records_is_not_waited_for(
+    console: Console, sound: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sim, "SEALED_WITHIN_S", 0.5)
+    words = ("sim", "call", "--line", "6", "--callee", "12", "--audio", str(sound), "--answer-after", "0", "--wait")
+    assert "Line 6: the call is over and no recording" in console.error(*words, code=Exit.NO)["message"]
 
 
 def test_who_heard_it_stands_in_the_journal(console: Console, recorded: dict[str, Any], tmp_path: Path) -> None:
