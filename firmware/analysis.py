@@ -99,11 +99,11 @@ class LoopWatch:
         heard: list[Heard] = []
         if volts is not None:
             poll = (volts < self._off_volts).view(np.int8) + (volts < self._cut_volts).view(np.int8)
-            poll = np.where(np.isnan(volts), self._poll, poll)
-            for channel in np.flatnonzero(poll != self._poll).tolist():
-                self._turned(channel, Hook(int(poll[channel])), first, end, float(volts[channel]), heard)
-            self._poll = poll
-        for channel in np.flatnonzero(self._due <= end).tolist():
+            for channel in (poll != self._poll).nonzero()[0].tolist():
+                if volts[channel] == volts[channel]:  # NaN, which looks like on-hook here, changes nothing.
+                    self._turned(channel, Hook(int(poll[channel])), first, end, float(volts[channel]), heard)
+                    self._poll[channel] = poll[channel]
+        for channel in (self._due <= end).nonzero()[0].tolist():
             self._matured(channel, None if volts is None else float(volts[channel]), heard)
         return heard
 

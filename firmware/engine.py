@@ -7,6 +7,7 @@ and `stop` waits.
 """
 
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,6 +32,8 @@ from firmware.wire import CardStatus, GapCounts, LineSnapshot, SyncTimes, TickTi
 from firmware.writer import LedgerQueue, Writer
 
 KEY_WITHIN_S = 2.0
+SWITCH_S = 0.001
+"""No pump waits longer for a thread that keeps the interpreter; Python's own 5 ms are a quarter of a tick."""
 
 
 class EngineError(Exception):
@@ -113,6 +116,7 @@ class Engine:
 
     def start(self) -> None:
         """Starts the writer and every card; one that cannot be started is an alarm, and the others run."""
+        sys.setswitchinterval(SWITCH_S)
         self.writer.start()
         for pump in self.pumps:
             try:

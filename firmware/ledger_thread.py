@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from firmware.alarms import AlarmSink
+from firmware.turns import Turns
 from recorder.errors import NotFoundError, RecordingError, RefusedError
 from recorder.ledger import Ledger
 from recorder.model import Recording, RecordingEnd, State
@@ -28,6 +29,8 @@ from recorder.wav import OpenRecording
 log = logging.getLogger(__name__)
 
 TOGETHER = 100
+PATIENCE_S = 0.05
+"""How long a job waits for ticks to end."""
 REFUSALS = (NotFoundError, RefusedError, RecordingError)
 """Said by a job before it has changed anything."""
 
@@ -54,6 +57,8 @@ class LedgerThread:
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="ledger")
         self._alarm: AlarmSink | None = None
+        self.turns = Turns()
+        """Jobs wait for the ticks that are entered here."""
 
     def start(self, alarm: AlarmSink) -> None:
         self._alarm = alarm
@@ -107,6 +112,7 @@ class LedgerThread:
         try:
             with self._ledger.batch():
                 for job in jobs:
+                    self.turns.give_way(PATIENCE_S)
                     self._do(job)
         except Exception as error:  # noqa: BLE001 - handed to those whose work was undone, or tried one by one
             if len(jobs) > 1:

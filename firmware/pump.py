@@ -188,7 +188,11 @@ class Pump:
         if self._base:
             events = tuple(replace(event, sample=event.sample + self._base) for event in block.events)
             block = replace(block, first_sample=self._feed.ring.claimed, events=events)
-        self.tick(block)
+        if self.card.paced:
+            with self._writer.turns:
+                self.tick(block)
+        else:
+            self.tick(block)
         self._last_ns = self._clock.monotonic_ns()
         figures = self.figures
         self._ticks_ns[figures.blocks % TICKS] = time.perf_counter_ns() - started_ns - self._held_ns

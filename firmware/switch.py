@@ -7,9 +7,8 @@ other threads may look at.
 """
 
 import random
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
@@ -24,10 +23,11 @@ from firmware.calls import Calls
 from firmware.cards import Card, LineEvent, LineEventKind
 from firmware.clock import NS, RATE, Moment
 from firmware.config import LineConfig
+from firmware.line import NOTHING, Line, Live, View
 from firmware.lines import OFF_HOOK, Input, Output, State, step
 from firmware.orders import Close, Feed, Gone, GoOn, Hold, Known, Missing, Open, Say, add_missing
 from firmware.writer import LedgerQueue
-from recorder.model import Anchor, CallClass, Direction, Mark, RecordingEnd, RecordingStart, StopReason, Trigger
+from recorder.model import Anchor, CallClass, Mark, RecordingEnd, RecordingStart, StopReason, Trigger
 
 SAMPLE_NS = NS // RATE
 RING_PAUSE_SAMPLES = 6 * RATE
@@ -37,57 +37,11 @@ OWN_MARKS = 1 << 32
 PROGRESS = {
     "dial": Input.DIAL, "ringback": Input.RINGBACK, "busy": Input.BUSY, "congestion": Input.CONGESTION,
 }  # fmt: skip
-NOTHING = (Direction.UNKNOWN, None, None, CallClass.NONE)
 CLASSES = {"voice": Input.VOICE, "fax": Input.FAX, "modem": Input.MODEM, "music": Input.MUSIC}
 INPUTS = {
     What.OFF_HOOK: Input.OFF_HOOK, What.RELEASED: Input.ON_HOOK, What.CUT: Input.CUT, What.BATTERY: Input.BATTERY,
     What.PULSE: Input.DIGIT,
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Live:
-    """A recording that runs."""
-
-    start: RecordingStart
-
-    @property
-    def first_sample(self) -> int:
-        return self.start.first_sample
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What others may see of a line at any time."""
-
-    state: State = State.IDLE
-    since_utc_ns: int = 0
-    direction: str = "unknown"
-    number: str | None = None
-    name: str | None = None
-    call_class: str | None = None
-    call_start_utc_ns: int | None = None
-    live: Live | None = None
-    writing: bool = False
-    """False while the recording is held as a data call."""
-
-
-@dataclass(slots=True)
-class Line:
-    channel: int
-    config: LineConfig
-    calls: Calls
-    state: State = State.IDLE
-    since_utc_ns: int = 0
-    live: Live | None = None
-    last_handle: str | None = None
-    told: tuple[Direction, str | None, str | None, CallClass] = NOTHING
-    """Of the call, to the lists of recordings."""
-    ring_deadline: int = NEVER
-    ring_mark: tuple[int, int] | None = None
-    gaps: deque[Missing] = field(default_factory=deque)
-    """The latest ones, for a recording that begins before now."""
-    view: View = View()
 
 
 class Switch:
@@ -118,7 +72,7 @@ class Switch:
         """The card is about to be started: the lines are what they are from now on."""
         for line in self.lines:
             line.since_utc_ns = utc_ns
-            line.view = View(since_utc_ns=utc_ns)
+            line.view, line.shown = View(since_utc_ns=utc_ns), ()
 
     def at(self, now: int, moment: Moment) -> None:
         """The next block ends before sample `now`, at this moment."""
@@ -140,7 +94,7 @@ class Switch:
             self._event(self.lines[event.channel], event)
         for what in heard:
             self._heard(self.lines[what.channel], what)
-        for channel in np.flatnonzero(self._due <= self.now).tolist():
+        for channel in (self._due <= self.now).nonzero()[0].tolist():
             self._time(self.lines[channel])
         if self._restart:
             self._analysis.restart(self._restart)
@@ -401,17 +355,20 @@ class Switch:
             evidence=dict(evidence or {}),
         )  # fmt: skip
         self._feed.orders.append(Say(handle, mark))
-        self._publish(
-            {"event": "mark", "handle": handle, "line": line.config.number, "mark": msgspec.to_builtins(mark)}
-        )
+        self._publish({"event": "mark", "handle": handle, "line": line.config.number, "mark": mark})
         return mark_id
 
     def _settle(self, line: Line) -> None:
         """After a line was touched: when it must be looked at again, and what others see of it."""
-        self._due[line.channel] = min(line.ring_deadline, line.calls.deadline)
-        facts, in_call = line.calls.facts, line.state in OFF_HOOK or line.state is State.RINGING
-        if line.live is not None and line.calls.number_complete:
-            self._tell(line, line.live.start.handle, facts)
+        calls = line.calls
+        self._due[line.channel] = min(line.ring_deadline, calls.deadline)
+        if line.live is not None and calls.number_complete:
+            self._tell(line, line.live.start.handle, calls.facts)
+        shown = (line.state, line.since_utc_ns, calls.facts, line.live, calls.recording_trigger)
+        if shown == line.shown:  # As after most of what is heard.
+            return
+        line.shown = shown
+        facts, in_call = calls.facts, line.state in OFF_HOOK or line.state is State.RINGING
         since = facts.start_sample
         line.view = View(
             line.state, line.since_utc_ns,
@@ -420,14 +377,15 @@ class Switch:
             facts.name if in_call else None,
             facts.call_class.value if in_call and facts.call_class is not CallClass.NONE else None,
             self.utc_ns(since) if in_call and since is not None else None,
-            line.live, line.calls.recording_trigger is not None,
+            line.live, calls.recording_trigger is not None,
         )  # fmt: skip
 
     def _tell(self, line: Line, handle: str, facts: decided.Facts) -> None:
         """What is known of the call that is recorded, when it changes: a few times a call."""
-        told, line.told = line.told, (facts.direction, facts.number, facts.name, facts.call_class)
-        if line.told != told:
-            self._feed.orders.append(Known(handle, *line.told, facts.class_confidence))
+        told = (facts.direction, facts.number, facts.name, facts.call_class)
+        if told != line.told:
+            line.told = told
+            self._feed.orders.append(Known(handle, *told, facts.class_confidence))
 
     # Time.
 

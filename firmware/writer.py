@@ -31,18 +31,21 @@ from cffi_bindings.libc import syncfs
 from firmware.alarms import AlarmSink
 from firmware.orders import Close, Feed, Gone, GoOn, Hold, Known, Missing, Open, Order, add_missing
 from firmware.ring import RATE
+from firmware.take import Take, going_on, next_gap, say
+from firmware.turns import Turns
 from recorder.errors import RecordingError
 from recorder.ledger import Ledger
-from recorder.model import Anchor, Mark, Recording, RecordingEnd, RecordingStart, StopReason, Trigger
+from recorder.model import Recording, RecordingEnd, StopReason
 from recorder.wav import OpenRecording
 
 ROUND_SAMPLES = RATE
 BEHIND_SAMPLES = 3 * RATE
+PATIENCE_S = 0.5
+"""How long a round may wait for ticks to end, in all."""
 SYNC_EACH_FILES = 64
 ROUNDS_BETWEEN_TRIES = 2
 ATTEMPTS = 3
 MB = 1_000_000
-SAMPLE_NS = 1_000_000_000 // RATE
 
 T = TypeVar("T")
 
@@ -50,41 +53,12 @@ T = TypeVar("T")
 class LedgerQueue(Protocol):
     """What the path needs of the ledger's thread. Nothing here waits."""
 
+    turns: Turns
+    """A paced card's pump enters with each tick; the writer and the ledger give way to it."""
+
     def submit(self, act: Callable[[Ledger], T], /, *, change: str = "") -> "Future[T]": ...
 
     def seal(self, recording: OpenRecording, end: RecordingEnd, /) -> "Future[Recording]": ...
-
-
-@dataclass(slots=True)
-class Take:
-    """A recording in the writer's hands."""
-
-    feed: Feed
-    start: RecordingStart
-    first_sample: int
-    """The recording's; its second file, if there is one, starts later."""
-    next: int
-    """The next sample to be written."""
-    missing: deque[Missing]
-    file: OpenRecording | None = None
-    hold: int | None = None
-    close: Close | None = None
-    unsaid: list[Mark | Anchor] = field(default_factory=list)
-    """For a file that is not there yet."""
-    known: Known | None = None
-    known_to_ledger: Known | None = None
-    """Of the file that is being written."""
-    made: bool = False
-    """There was a file before the one that is to be made."""
-    attempts: int = 0
-    """How often the disk has refused since something was durable."""
-    wait_rounds: int = 0
-    """Rounds to let pass before the next attempt: 0, 1, 3, 7 ... 31, so that a bad disk is not strewn with files."""
-    fresh: bool = False
-    """Something was handed over in this round."""
-
-    def utc_ns(self, sample: int) -> int:
-        return self.start.utc_ns + (sample - self.start.first_sample) * SAMPLE_NS
 
 
 @dataclass(slots=True)
@@ -129,6 +103,7 @@ class Writer:
         self._full = False
         self._behind = False
         self._sealing: set[Future[Recording]] = set()
+        self.turns = ledger.turns
         self._left: dict[str, Path] = {}
         """Files that the ledger could not enter, by handle."""
         self._rounds = 0
@@ -215,7 +190,9 @@ class Writer:
                 self._obey(feed, feed.orders.popleft())
         self._watch_space()
         reached = {id(feed): head for feed, head in heads}
+        patience_s = PATIENCE_S
         for take in self._takes.values():
+            patience_s -= self.turns.give_way(patience_s)
             self._guarded(take, self._advance, reached[id(take.feed)])
         self._barrier()
         for handle, take in list(self._takes.items()):
@@ -261,7 +238,7 @@ class Writer:
             return
         until = min(head, head if take.hold is None else take.hold, head if take.close is None else take.close.sample)
         while take.next < until:
-            gap = _next_gap(take)
+            gap = next_gap(take)
             if gap is None or gap.first_sample > take.next:
                 self._copy(take, file, until if gap is None else min(until, gap.first_sample))
             elif gap.end_sample < until or (take.close is not None and until == take.close.sample):
@@ -269,7 +246,7 @@ class Writer:
             else:
                 break  # It may still grow, and is written when it is over, so that it is one gap.
         for what in take.unsaid:
-            _say(file, what, take.start.first_sample - take.first_sample)
+            say(file, what, take.start.first_sample - take.first_sample)
             take.fresh = True
         take.unsaid.clear()
         if take.fresh:
@@ -399,7 +376,7 @@ class Writer:
         start = take.start
         if take.attempts:
             first = max(take.next, take.feed.ring.oldest + ROUND_SAMPLES)
-            start = _going_on(take, first, self._new_handle() if take.made else start.handle)
+            start = going_on(take, first, self._new_handle() if take.made else start.handle)
         file = OpenRecording.create(self._data, start)
         self._state_lost(take, start.first_sample)
         take.start, take.file, take.next, take.made = start, file, start.first_sample, True
@@ -461,35 +438,3 @@ class Writer:
 def _sync(take: Take) -> None:
     if take.file is not None:
         take.file.sync()
-
-
-def _next_gap(take: Take) -> Missing | None:
-    while take.missing and take.missing[0].end_sample <= take.next:
-        take.missing.popleft()
-    return take.missing[0] if take.missing else None
-
-
-def _say(file: OpenRecording, what: Mark | Anchor, moved: int) -> None:
-    """Enters what was heard; `moved` is how much later this file starts than the recording."""
-    if isinstance(what, Anchor):
-        file.anchor(replace(what, sample=what.sample - moved))
-    elif moved == 0:
-        file.mark(what)
-    else:
-        end = None if what.end_sample is None else max(0, what.end_sample - moved)
-        file.mark(replace(what, start_sample=max(0, what.start_sample - moved), end_sample=end))
-
-
-def _going_on(take: Take, first: int, handle: str) -> RecordingStart:
-    """The start of the file that goes on from `first`. It is the first one where none could be made until now."""
-    start, utc_ns = take.start, take.utc_ns(first)
-    if not take.made and first == start.first_sample:
-        return start
-    anchor = replace(
-        start.anchor, sample=0, utc_ns=utc_ns,
-        boottime_ns=start.anchor.boottime_ns + (first - start.first_sample - start.anchor.sample) * SAMPLE_NS,
-    )  # fmt: skip
-    start = replace(start, handle=handle, first_sample=first, pre_roll_samples=0, utc_ns=utc_ns, anchor=anchor)
-    if not take.made:
-        return start
-    return replace(start, trigger=Trigger.RESUMED, trigger_detail={"after": "disk"}, continues=take.start.handle)

@@ -140,7 +140,7 @@ class NotedLedger:
     """The ledger's thread, and a note of what was entered through it."""
 
     def __init__(self, thread: LedgerThread) -> None:
-        self._thread = thread
+        self._thread, self.turns = thread, thread.turns
         self.ends: list[RecordingEnd] = []
 
     def submit(self, act: Callable[[Ledger], T], /, *, change: str = "") -> "Future[T]":

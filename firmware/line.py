@@ -1,0 +1,60 @@
+"""A line as its card's pump keeps it, and what other threads may see of it."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from firmware.analysis import NEVER
+from firmware.calls import Calls
+from firmware.config import LineConfig
+from firmware.lines import State
+from firmware.orders import Missing
+from recorder.model import CallClass, Direction, RecordingStart
+
+NOTHING = (Direction.UNKNOWN, None, None, CallClass.NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A recording that runs."""
+
+    start: RecordingStart
+
+    @property
+    def first_sample(self) -> int:
+        return self.start.first_sample
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What others may see of a line at any time."""
+
+    state: State = State.IDLE
+    since_utc_ns: int = 0
+    direction: str = "unknown"
+    number: str | None = None
+    name: str | None = None
+    call_class: str | None = None
+    call_start_utc_ns: int | None = None
+    live: Live | None = None
+    writing: bool = False
+    """False while the recording is held as a data call."""
+
+
+@dataclass(slots=True)
+class Line:
+    channel: int
+    config: LineConfig
+    calls: Calls
+    state: State = State.IDLE
+    since_utc_ns: int = 0
+    live: Live | None = None
+    last_handle: str | None = None
+    told: tuple[Direction, str | None, str | None, CallClass] = NOTHING
+    """Of the call, to the lists of recordings."""
+    ring_deadline: int = NEVER
+    ring_mark: tuple[int, int] | None = None
+    gaps: deque[Missing] = field(default_factory=deque)
+    """The latest ones, for a recording that begins before now."""
+    view: View = View()
+    shown: tuple[object, ...] = ()
+    """What `view` was made from."""
