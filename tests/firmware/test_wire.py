@@ -89,7 +89,7 @@ class Answering:
         with socket_address(folder) as address:
             self._listening.bind(address)
         self._listening.listen()
-        self._thread = threading.Thread(target=self._serve)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
     def _serve(self) -> None:
