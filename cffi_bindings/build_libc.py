@@ -6,5 +6,11 @@ HEADER = "unistd.h"
 REMEDY = "apt-get install libc6-dev"
 
 ffi = FFI()
-ffi.cdef("int syncfs(int fd);")
-ffi.set_source("cffi_bindings._libc", "#include <Python.h>\n#include <unistd.h>")
+ffi.cdef("""
+    int syncfs(int fd);
+
+    #define TIME_ERROR ...
+    struct timex { unsigned int modes; ...; };
+    int adjtimex(struct timex *buf);
+""")
+ffi.set_source("cffi_bindings._libc", "#include <Python.h>\n#include <unistd.h>\n#include <sys/timex.h>")

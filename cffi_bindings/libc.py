@@ -16,6 +16,16 @@ def syncfs(fd: int) -> None:
         raise OSError(ffi.errno, f"syncfs of descriptor {fd}: {os.strerror(ffi.errno)}")
 
 
+def clock_is_synchronised() -> bool:
+    """Is the system's clock disciplined by a time source? Whichever program does it tells the kernel, which forgets it
+    when nothing has come for long (adjtimex(2), TIME_ERROR). Raises OSError where the kernel may not be asked."""
+    ffi, lib = _libc()
+    state = lib.adjtimex(ffi.new("struct timex *"))
+    if state < 0:
+        raise OSError(ffi.errno, f"adjtimex: {os.strerror(ffi.errno)}")
+    return bool(state != lib.TIME_ERROR)
+
+
 @cache
 def _libc() -> tuple[Any, Any]:
     try:
