@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 DEPENDENCIES = (ROOT / "docs" / "dependencies.md").read_text()
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text()
 CONTROL = (ROOT / "docs" / "control.md").read_text()
-SHOWN = {
+SHOWN: dict[type[msgspec.Struct], str] = {
     wire.LineSnapshot: "Line snapshot", wire.AlarmReport: "Alarm", wire.Status: "Status", wire.CardStatus: "Status",
     wire.WriterStatus: "Status", wire.DiskStatus: "Status", wire.RecordingCounts: "Status",
     wire.AlarmCounts: "Status", wire.ClockStatus: "Status",
