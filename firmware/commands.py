@@ -300,7 +300,11 @@ class Commands:
 
     async def sim_replay(self, request: SimReplay, peer: Peer) -> Fields:
         cards = self._all_simulated()
-        return {"calls": await asyncio.to_thread(cards[0].replay, Path(request.folder), request.over_s)}
+        folder, over_s, every = Path(request.folder), request.over_s, len(cards)
+        jobs = [
+            asyncio.to_thread(card.replay, folder, over_s, first=first, every=every) for first, card in enumerate(cards)
+        ]
+        return {"calls": sum(await asyncio.gather(*jobs))}
 
     async def sim_scenario(self, request: SimScenario, peer: Peer) -> Fields:
         for card in self._all_simulated():

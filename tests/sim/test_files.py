@@ -101,6 +101,16 @@ def test_a_folder_is_replayed_untouched_on_all_lines(tmp_path: Path, over_s: flo
         assert all(len(heard.off_hook(channel)) == 3 for channel in range(3))
 
 
+def test_two_cards_share_a_folder(tmp_path: Path) -> None:
+    sounds = folder_of(tmp_path / "calls", 5)
+    cards = [make_card(1), make_card(1)]
+    assert [card.replay(tmp_path / "calls", first=i, every=2) for i, card in enumerate(cards)] == [3, 2]
+    heard = [listen(card, 60) for card in cards]
+    assert [[found(one.law, sound) for sound in sounds] for one in heard] == [
+        [True, False, True, False, True], [False, True, False, True, False],
+    ]  # fmt: skip
+
+
 def test_a_folder_is_replayed_in_real_time_too(tmp_path: Path) -> None:
     [sound] = folder_of(tmp_path / "calls", 1)
     _, card = paced_card(1)

@@ -121,6 +121,19 @@ def kinds(audio: NDArray[np.int16], listening_for: ConnectTone) -> set[ConnectTo
     return {kind for _, kind, _ in spandsp.connect_tone_rx(audio, listening_for)} - {None}
 
 
+@pytest.mark.parametrize("kind", modem.FAX_KINDS)
+def test_a_fax_answers_as_v25_says_and_calls_as_t30_does(kind: modem.FaxKind) -> None:
+    caller, answerer = modem.fax(kind)
+    silent = np.flatnonzero(np.abs(answerer) > 0.01)[0] / RATE
+    assert 1.8 <= silent <= 2.5
+    sounding = (np.square(caller[: 5 * RATE]).reshape(-1, 80).mean(axis=1) > 1e-4).astype(int)
+    on, off = (np.flatnonzero(np.diff(sounding, prepend=0, append=0) == turn) / 100 for turn in (1, -1))
+    assert off - on == pytest.approx(0.5, abs=0.02) and np.diff(on) == pytest.approx(3.5, abs=0.02)
+    assert on.size == 2 and on[0] < silent
+    (_, first, _) = spandsp.connect_tone_rx(np.rint(answerer[: 6 * RATE] * 5000).astype(np.int16), ConnectTone.ANS)[0]
+    assert first is ConnectTone.ANS
+
+
 @pytest.mark.parametrize("kind", modem.MODEM_KINDS)
 def test_modem_calls_sound_from_both_ends(kind: modem.ModemKind) -> None:
     caller, answerer = modem.modem(kind)

@@ -147,12 +147,13 @@ class SimulatedCard:
                 raise
             return replace(self._board.begin(channel, script, self._sample), line=line)
 
-    def replay(self, folder: Path, over_s: float | None = None) -> int:
+    def replay(self, folder: Path, over_s: float | None = None, *, first: int = 0, every: int = 1) -> int:
         """Play the sound files of `folder` in order of their names, untouched: as lines become free, or spread over
-        `over_s` seconds as traffic would be. Answers how many calls that makes; raises CardError for a bad file."""
+        `over_s` seconds as traffic would be. Of a folder that several cards share, each takes every so manieth file
+        from its own first on. Answers how many calls that makes; raises CardError for a bad file."""
         if over_s is not None and not 0 < over_s <= 7 * 86400:
             raise CardError(f"A folder cannot be replayed over {over_s} s. Remedy: more than 0 s, at most a week")
-        paths = sound_files(folder)
+        paths = sound_files(folder)[first::every]
         with self._lock:
             self._traffic.replay(paths, self._sample, over_s)
         return len(paths)

@@ -27,12 +27,16 @@ _DATA_S = 12.0
 
 @cache
 def fax(kind: FaxKind) -> Ends:
-    """A call of one page. The answerer takes a while to answer, so that a calling tone is heard alone first."""
+    """A call of one page. CED begins 2.2 s after the answer (ITU-T V.25: 1.8 to 2.5 s)."""
     call = spandsp.fax_call(modems=kind, ecm=kind == "v17", seed=len(kind))
-    cng = np.zeros(int(3.5 * RATE), np.int16)  # one period, so that the cadence goes on into the call
+    # libspandsp's ends begin together, with CNG at once and CED after 0.2 s. A caller has sent CNG since it dialled:
+    # 0.5 s every 3.5 s until it hears the other one's V.21, so once before CED and once under it.
+    quiet = np.zeros(2 * RATE, np.int16)
+    caller, answerer = np.concatenate([quiet, call.caller]), np.concatenate([quiet, call.answerer])
+    caller[: 3 * RATE] = 0
     burst = spandsp.connect_tone_tx(ConnectTone.CNG, RATE // 2)
-    cng[: burst.size] = burst
-    caller, answerer = np.concatenate([cng, call.caller]), np.concatenate([np.zeros_like(cng), call.answerer])
+    for at in (int(0.3 * RATE), int(3.8 * RATE)):
+        caller[at : at + burst.size] = burst
     return from_linear(caller), from_linear(answerer)
 
 
