@@ -3,8 +3,9 @@
 The watchdog is fed while the pump of every card turns (it has delivered within 2 s, or the card has said that it
 failed and is tried again) and the writer has synced within 5 s (or its delay stands in alarm). So systemd restarts a
 daemon that hangs without a word, and leaves one alone that knows what is wrong: a restart would not mend a cable. A
-card that hangs in its driver is an alarm too, but no reason to go on: nothing but a restart gives the pump back. A box
-without cards is alive, in alarm.
+card that hangs in its driver, its alarm raised, is left alone as long as another card delivers: a restart would cut
+off calls that are being recorded. When none delivers there is nothing to lose, and only a restart gives the pumps
+back. A box without cards is alive, in alarm.
 
 sdnotify swallows errors unless it is told not to; here they become an alarm.
 """
@@ -34,8 +35,11 @@ def overdue(cards: Sequence[CardStatus], writer: WriterStatus, in_alarm: Callabl
 
     `in_alarm(code, object)` says whether that alarm is open.
     """
+    others_deliver = any(card.state == "running" and not is_silent(card) for card in cards)
     hanging = [
-        f"card {card.name} has delivered nothing for {card.last_block_age_s:.1f} s" for card in cards if is_silent(card)
+        f"card {card.name} has delivered nothing for {card.last_block_age_s:.1f} s"
+        for card in cards
+        if is_silent(card) and not (others_deliver and in_alarm("card_stopped", f"card {card.name}"))
     ]
     stuck = writer.open > 0 and writer.last_sync_age_s > SYNC_WITHIN_S
     if stuck and not any(in_alarm(*alarm) for alarm in (("writer_behind", "writer"), ("disk_full", "disk"))):

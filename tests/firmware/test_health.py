@@ -25,6 +25,7 @@ def card(age_s: float, state: str = "running") -> CardStatus:
         ([card(2.1)], WriterStatus(), set(), 1),
         ([card(2.1), card(0.0)], WriterStatus(open=1, last_sync_age_s=5.1), set(), 2),
         ([card(2.1)], WriterStatus(), {("card_stopped", "card sim0")}, 1),
+        ([card(2.1), card(0.0)], WriterStatus(), {("card_stopped", "card sim0")}, 0),
         ([card(99.0, "alarm")], WriterStatus(), {("card_stopped", "card sim0")}, 0),
         ([card(99.0, "stopped")], WriterStatus(), set(), 0),
         ([card(0.0)], WriterStatus(open=0, last_sync_age_s=999.0), set(), 0),
