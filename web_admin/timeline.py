@@ -13,8 +13,11 @@ from recorder.wav import RecordingFile
 from web_admin.i18n import Locale
 
 SHORTEST_SILENCE_S = 3.0
+LONGEST_PAUSE_S = 5.0
+"""Between two digits of one number."""
 CATEGORY = {
     "dtmf": "digit",
+    "pulse": "digit",
     "cng": "fax",
     "v21": "fax",
     "answer_tone": "data",
@@ -51,11 +54,25 @@ def timeline(file: RecordingFile, locale: Locale) -> list[Entry]:
     return sorted(entries, key=lambda entry: (entry.start_s, entry.category))
 
 
+def folded(entries: Iterable[Entry]) -> list[list[Entry]]:
+    """The entries as a list shows them: each for itself, but digits dialled one after the other together."""
+    rows: list[list[Entry]] = []
+    dialled: list[Entry] = []
+    for entry in entries:
+        if entry.category == "digit" and dialled and entry.start_s - dialled[-1].start_s <= LONGEST_PAUSE_S:
+            dialled.append(entry)
+            continue
+        rows.append([entry])
+        if entry.category == "digit":
+            dialled = rows[-1]
+    return rows
+
+
 def _entry(mark: Mark, locale: Locale) -> Entry:
     category = CATEGORY[mark.kind]
     end_s = None if mark.end_sample is None else mark.end_sample / RATE
-    if mark.kind == "dtmf":
-        label, text = mark.value, locale.t("mark.dtmf", value=mark.value)
+    if mark.kind in ("dtmf", "pulse"):
+        label, text = mark.value, locale.t(f"mark.{mark.kind}", value=mark.value)
     elif mark.kind == "cid":
         label, text = mark.value, locale.t("mark.cid", value=mark.value)
     elif mark.kind == "class":

@@ -16,6 +16,7 @@ from tests.box import wait_for
 from tests.web_admin.conftest import PASSWORD, Person, World, start_page
 from web_admin import spool
 from web_admin.app import routes
+from web_admin.timeline import Entry, folded
 
 ROUTES = [route for route in routes() if isinstance(route, Route) and route.path != "/health"]
 PLACE = {"line": "1", "name": "nobody", "alarm": "1"}
@@ -50,7 +51,7 @@ def test_wrong_name_and_wrong_password_are_answered_alike_and_slow_down(world: W
     unknown = person.submit("/sign-in", {"name": "guesser", "password": "whatever it may be"})
     wrong = world.someone().submit("/sign-in", {"name": "first", "password": "whatever it may be"})
     assert unknown.status_code == wrong.status_code == 401
-    strip = re.compile(r'value="[^"]*"|nonce" content="[^"]*"')
+    strip = re.compile(r'value="[^"]*"|nonce" content="[^"]*"|data-now="\d+"')
     assert strip.sub("", unknown.text) == strip.sub("", wrong.text)
     tried = [person.submit("/sign-in", {"name": "guesser", "password": "x"}).status_code for _ in range(4)]
     assert tried == [401, 401, 429, 429]
@@ -307,6 +308,52 @@ def test_a_recording_says_why_it_started_and_stopped(world: World) -> None:
     assert "put on the hook: 47.9 V, above the threshold of 18.0 V, for 400 ms" in text
     assert world.rows[0].audio_sha256 in text and "Digit 5" in text
     assert "Linekeep" in text and "simulated" in text
+
+
+def test_a_recording_in_progress_plays_as_far_as_it_is_written(world: World) -> None:
+    world.first.submit("/lines/3/key", {"on": "1"})
+
+    def written() -> str | None:
+        listed = re.findall(
+            r'<tr data-handle="(\w{32})"(?:(?!</tr>).)*?class="badge live"', world.auditor.get("/recordings").text, re.S
+        )
+        part = world.auditor.get(f"/recordings/{listed[0]}/audio") if listed else None
+        return listed[0] if part is not None and len(part.content) > 4096 + 8000 else None
+
+    handle = wait_for("a second of an open recording", written)
+    path = f"/recordings/{handle}"
+    whole = world.auditor.get(f"{path}/audio")
+    assert whole.status_code == 206 and whole.content[:4] == b"RIFF"
+    assert len(whole.content) == int(whole.headers["content-length"])
+    drawn = world.auditor.get(f"{path}/waveform").json()
+    assert drawn["duration"] >= 1 and len(drawn["peaks"]) >= 100
+    page = world.auditor.get(path)
+    assert "What is written so far can be played" in page.text and "Download WAV" not in page.text
+    refused = world.auditor.get(f"{path}/download")
+    assert refused.status_code == 409 and "still being recorded" in refused.text
+    world.first.submit("/lines/3/key", {"on": "0"})
+    wait_for("its end", lambda: world.auditor.get(f"{path}/download").status_code == 200)
+
+
+def test_digits_dialled_one_after_the_other_are_one_row() -> None:
+    def at(category: str, start_s: float) -> Entry:
+        return Entry(category, start_s, None, "5", "Digit 5")
+
+    entries = [
+        at("digit", 1.0),
+        at("line", 1.0),
+        at("digit", 1.2),
+        at("digit", 3.0),
+        at("tone", 4.0),
+        at("digit", 30.0),
+    ]
+    rows = [[(entry.category, entry.start_s) for entry in run] for run in folded(entries)]
+    assert rows == [
+        [("digit", 1.0), ("digit", 1.2), ("digit", 3.0)],
+        [("line", 1.0)],
+        [("tone", 4.0)],
+        [("digit", 30.0)],
+    ]
 
 
 def test_the_waveform_has_peaks_and_marks(world: World) -> None:

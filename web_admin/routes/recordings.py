@@ -17,8 +17,9 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 
+from dsp.peaks import peaks as peaks_of
 from recorder.errors import NotFoundError, RecordingError
-from recorder.model import CallClass, Direction, Recording, State
+from recorder.model import RATE, CallClass, Direction, Recording, State
 from recorder.verify import verify_one
 from recorder.wav import RecordingFile, load
 from web_admin import query as search_form
@@ -27,7 +28,7 @@ from web_admin.guard import Need, get, post
 from web_admin.reasons import started, stopped
 from web_admin.render import PageError, done, page
 from web_admin.sessions import Search
-from web_admin.timeline import CATEGORIES, timeline
+from web_admin.timeline import CATEGORIES, folded, timeline
 
 MOST_PEAKS = 8000
 """A waveform is drawn with at most this many pairs: a screen has fewer columns, and some are kept for the zoom."""
@@ -113,7 +114,7 @@ async def _page_of(box: Box, name: str, found: Search, number: int) -> Any:
 
 
 def _page_number(text: str) -> int:
-    return int(text) if text.isdecimal() and 0 < int(text) < 100_000 else 1
+    return search_form.natural(text, 100_000) or 1
 
 
 def _today(request: Request) -> Any:
@@ -168,7 +169,9 @@ async def recording(request: Request) -> Response:
         file=file,
         notes=notes,
         operations=operations,
-        entries=timeline(file, locale) if file else [],
+        entries=(entries := timeline(file, locale) if file else []),
+        heard=folded(entries),
+        length_s=file.samples / RATE if file and row.state is State.LIVE else row.duration_s,
         categories=CATEGORIES,
         started=started(file.start, row, locale) if file else None,
         stopped=stopped(file.end, row, locale) if file else None,
@@ -179,14 +182,22 @@ async def waveform(request: Request) -> Response:
     """Peaks and marks for drawing: `peaks` is min, max, min, max ... between -1 and 1."""
     box, locale = box_of(request), locale_of(request)
     row = await row_of(request)
-    file = await asyncio.to_thread(load, file_of(box, row))
+    path = file_of(box, row)
+    file = await asyncio.to_thread(load, path)
+    peaks = file.peaks if file.end else await asyncio.to_thread(_peaks_so_far, path, file)
     return JSONResponse(
         {
-            "duration": file.samples / 8000,
-            "peaks": drawable(file.peaks),
+            "duration": file.samples / RATE,
+            "peaks": drawable(peaks),
             "marks": [msgspec.structs.asdict(entry) for entry in timeline(file, locale)],
         }
     )
+
+
+def _peaks_so_far(path: Path, file: RecordingFile) -> NDArray[np.int8]:
+    """Of an open recording, whose peaks are kept only when it is sealed."""
+    law_bytes = np.fromfile(path, np.uint8, file.samples, offset=file.audio_offset)
+    return peaks_of(law_bytes, "alaw" if file.start.law == "alaw" else "ulaw", max(80, file.samples // MOST_PEAKS))
 
 
 def drawable(peaks: NDArray[np.int8]) -> list[float]:
@@ -201,10 +212,13 @@ def drawable(peaks: NDArray[np.int8]) -> list[float]:
 
 
 async def audio(request: Request) -> Response:
-    """The WAV for the player; a Range is answered with that part."""
+    """The WAV for the player; a Range is answered with that part. Of an open recording a part is always what is sent:
+    its end is fixed when the answer begins, though the file goes on growing."""
     box, row = box_of(request), await row_of(request)
     path = file_of(box, row)
     await box.heard(visitor_of(request), row.handle)
+    if row.state is State.LIVE and "range" not in request.headers:
+        request.scope["headers"] = [*request.scope["headers"], (b"range", b"bytes=0-")]
     return FileResponse(path, media_type="audio/wav")
 
 
@@ -212,6 +226,8 @@ async def download(request: Request) -> Response:
     """The WAV as a file; its name says when and which line, never a telephone number."""
     box, row = box_of(request), await row_of(request)
     path = file_of(box, row)
+    if row.state is State.LIVE:
+        raise PageError(409, "still_open")
     await box.access(visitor_of(request), "export", row.handle, format="wav")
     at = locale_of(request).at(row.start_utc_ns, row.utc_offset_s)
     return FileResponse(

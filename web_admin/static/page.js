@@ -276,9 +276,11 @@ function levels(values) {
   }
 }
 
+// By the box's clock: the browser's may be another.
+let ahead = 0;
 function tick() {
   for (const time of $$("time[data-since]"))
-    time.textContent = time.dataset.since ? clock((Date.now() - Number(time.dataset.since)) / 1000) : "";
+    time.textContent = time.dataset.since ? clock((Date.now() - ahead - Number(time.dataset.since)) / 1000) : "";
 }
 
 // Tables --------------------------------------------------------------------------------------------------------------
@@ -301,6 +303,8 @@ const listener = new Listener((line, on) => {
 });
 
 function arrived() {
+  const now = page()?.dataset.now;
+  if (now) { ahead = Date.now() - Number(now); delete page().dataset.now; }
   stream.fresh = 0;
   stream.open();
   tick();
