@@ -4,6 +4,7 @@ A real small file system (tmpfs), the real daemon. Twice: with the floor that is
 one to speak of, so that writes themselves are refused.
 """
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,7 +19,7 @@ from recorder.model import Query, Recording, State, StopReason, Trigger
 from recorder.wav import load
 from tests.box import Box, wait_for
 from tests.material import stretch, write_wav
-from tests.recorder.test_faults import fill, small_disk
+from tests.recorder.test_faults import small_disk
 
 LINES = 4
 TALK_S = 120.0
@@ -32,6 +33,23 @@ def configuration(minimum_free_mb: int) -> str:
 def disk(tmp_path: Path) -> Iterator[Path]:
     with small_disk(tmp_path / "small", "size=48m") as folder:
         yield folder
+
+
+def fill(folder: Path, leave: int) -> Path:
+    """Takes all room but `leave` bytes, while others write too."""
+    path = folder / "ballast"
+    stat = os.statvfs(folder)
+    free = stat.f_bavail * stat.f_frsize
+    file = os.open(path, os.O_WRONLY | os.O_CREAT)
+    try:
+        while free > leave:
+            free -= os.write(file, bytes(min(1 << 20, free - leave)))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+    finally:
+        os.close(file)
+    return path
 
 
 def open_alarm(box: Box, code: str) -> bool:

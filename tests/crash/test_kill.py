@@ -83,8 +83,10 @@ def check_recording(
     with path.open("rb") as opened:
         opened.seek(file.audio_offset)
         audio = np.frombuffer(opened.read(file.samples), dtype=np.uint8)
-    assert not file.gaps
-    assert np.array_equal(audio, expected(plan, source, file.start.first_sample, file.samples)), path
+    right = expected(plan, source, file.start.first_sample, file.samples)
+    for gap in file.gaps:  # A machine too busy to be read in time loses blocks: marked, and silent at its place.
+        right[gap.start_sample : gap.start_sample + gap.samples] = g711.IDLE["alaw"]
+    assert np.array_equal(audio, right), path
 
 
 def all_rows(data: Path) -> dict[str, Recording]:
