@@ -90,8 +90,8 @@ KINDS: dict[str, AlarmKind] = {
     "journal_broken": AlarmKind(
         "critical",
         "The journal is damaged",
-        "Nothing was changed. Keep the data folder as it is, make a copy of it, and restore the journal from the "
-        "backup.",
+        "Recording goes on with a new journal; the damaged one was left as it is. Make a copy of the data folder, then "
+        "put back only the damaged file from the backup.",
         event=True,
     ),
     "ledger_failed": AlarmKind(
