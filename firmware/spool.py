@@ -1,6 +1,6 @@
-"""Accesses made while the daemon was down: the page kept them, the daemon chains them when it starts.
+"""Accesses made while the daemon was down: the page or the command kept them, the daemon chains them when it starts.
 
-A file of `DATA/web/spool/` is one access (the page's `spool` module writes them): its act, actor, recording, time and
+A file of `DATA/web/spool/` is one access (`recorder.spool` writes them): its act, actor, recording, time and
 a random id. It is entered in the journal under its actor with its own time and id in the detail, then removed. A crash
 between the two leaves a file whose id the journal has; it is entered once.
 """

@@ -21,12 +21,12 @@ from starlette.staticfiles import StaticFiles
 
 from firmware.wire import DaemonError, DaemonUnreachableError, WireError
 from recorder.errors import CatalogueError, RecorderError
+from recorder.spool import SpoolError
 from web_admin.box import Box
 from web_admin.guard import identify
 from web_admin.render import PageError, error_page
 from web_admin.routes import account, entry, lines, recordings, system, trash
 from web_admin.security import Headers
-from web_admin.spool import SpoolError
 
 TIDY_EVERY_S = 600.0
 log = logging.getLogger("linekeep.web")

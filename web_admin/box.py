@@ -19,10 +19,10 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 
 from firmware.wire import DaemonUnreachableError
+from recorder import spool
 from recorder.access import Person, Reader, Role
 from recorder.catalogue import Catalogue
 from recorder.model import Page, Query
-from web_admin import spool
 from web_admin.hub import Hub
 from web_admin.i18n import LANGUAGES, Locale, negotiate
 from web_admin.sessions import Session, Store, secret

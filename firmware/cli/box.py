@@ -16,7 +16,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from firmware.cli import spool
 from firmware.cli.errors import Exit, Failure
 
 if TYPE_CHECKING:
@@ -91,13 +90,18 @@ class Box:
 
     def operation(self, act: str, handle: str | None, detail: dict[str, Any]) -> None:
         """Enters in the journal what is about to be done. Returns when that is durable, here or in the spool."""
-        fields = {"act": act, "handle": handle, "detail": detail, "actor": actor()}
+        fields: dict[str, Any] = {"act": act, "handle": handle, "detail": detail, "actor": actor()}
         try:
             self.call("operation", **fields)
         except Failure as failure:
             if failure.exit_code is not Exit.NO_DAEMON:
                 raise
-            spool.keep(self.data / "web" / "spool", {"utc_ns": time.time_ns(), **fields})
+            from recorder import spool
+
+            try:
+                spool.keep(self.data / "web" / "spool", time.time_ns(), **fields)
+            except spool.SpoolError as error:
+                raise Failure(Exit.DATA, str(error), "Or call this as a user who may write there.") from error
 
     # Files and catalogue ---------------------------------------------------------------------------------------------
 

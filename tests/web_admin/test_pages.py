@@ -12,9 +12,9 @@ import pytest
 from argon2 import PasswordHasher
 from starlette.routing import Route
 
+from recorder import spool
 from tests.box import wait_for
 from tests.web_admin.conftest import PASSWORD, Person, World, start_page
-from web_admin import spool
 from web_admin.app import routes
 from web_admin.timeline import Entry, folded
 

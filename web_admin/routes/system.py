@@ -4,7 +4,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from firmware.wire import AlarmReport
-from web_admin import passwords, spool
+from recorder import spool
+from web_admin import passwords
 from web_admin.box import Flash, box_of, form_of, visitor_of
 from web_admin.guard import Need, get, post
 from web_admin.i18n import Locale

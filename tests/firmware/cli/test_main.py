@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from firmware.cli import parser, spool
+from firmware.cli import parser
 from firmware.cli.box import Box, data_folder
 from firmware.cli.errors import Exit, Failure
 from tests.box import wait_for
@@ -178,7 +178,7 @@ def test_an_access_without_a_daemon_is_kept_for_it(tmp_path: Path) -> None:
 
 
 def test_an_access_that_cannot_be_kept_stops_the_act(tmp_path: Path) -> None:
-    (tmp_path / "spool").write_text("a file where a folder should be")
-    with pytest.raises(Failure, match="cannot be kept") as caught:
-        spool.keep(tmp_path / "spool", {"utc_ns": 1})
+    (tmp_path / "web").write_text("a file where a folder should be")
+    with pytest.raises(Failure, match="nothing is heard or exported") as caught:
+        Box(tmp_path).operation("listen", None, {})
     assert caught.value.exit_code is Exit.DATA

@@ -1,8 +1,9 @@
 """Accesses made while the daemon was down: kept here until it chains them into the journal.
 
-Who heard or exported what is in the journal before the first byte leaves. When the daemon does not answer, the access
-is written to `DATA/web/spool/` instead and synced, file and folder, before the first byte leaves; the daemon takes the
-files in the order of their names when it starts, and the page hands over what is left when it finds the daemon again.
+Who heard or exported what is in the journal before the first byte leaves. When the daemon does not answer, the page or
+the command writes the access to `DATA/web/spool/` instead, synced, file and folder, before the first byte leaves; the
+daemon takes the files in the order of their names when it starts, and the page hands over what is left when it finds
+the daemon again.
 A file holds one JSON object: `id`, `utc_ns`, `act`, `handle`, `detail`, `actor`.
 """
 
@@ -48,7 +49,7 @@ def keep(
             os.close(descriptor)
     except OSError as error:
         raise SpoolError(
-            f"The access could not be written to {folder} ({error.strerror}), so nothing is played. "
+            f"The access could not be written to {folder} ({error.strerror}), so nothing is heard or exported. "
             "Free space on the disk, or start the daemon."
         ) from error
     return path
