@@ -6,6 +6,7 @@ is well, a key that was pressed, a live listener. Its methods may be called from
 and `stop` waits.
 """
 
+import gc
 import random
 import sys
 import time
@@ -117,6 +118,7 @@ class Engine:
     def start(self) -> None:
         """Starts the writer and every card; one that cannot be started is an alarm, and the others run."""
         sys.setswitchinterval(SWITCH_S)
+        gc.disable()  # The writer collects.
         self.writer.start()
         for pump in self.pumps:
             try:
@@ -129,7 +131,10 @@ class Engine:
         """Seals open recordings with the reason `shutdown`; returns when they are on the disk and entered."""
         for pump in self.pumps:
             pump.stop()
-        self.writer.finish()
+        try:
+            self.writer.finish()
+        finally:
+            gc.enable()
 
     def wait(self, timeout_s: float) -> bool:
         """Waits for cards that end by themselves; True if all have."""

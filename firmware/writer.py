@@ -29,6 +29,7 @@ from msgspec.structs import replace
 
 from cffi_bindings.libc import syncfs
 from firmware.alarms import AlarmSink
+from firmware.garbage import Garbage
 from firmware.orders import Close, Feed, Gone, GoOn, Hold, Known, Missing, Open, Order, add_missing
 from firmware.ring import RATE
 from firmware.take import Take, going_on, next_gap, say
@@ -40,7 +41,7 @@ from recorder.wav import OpenRecording
 
 ROUND_SAMPLES = RATE
 BEHIND_SAMPLES = 3 * RATE
-PATIENCE_S = 0.5
+PATIENCE_S = 2.0
 """How long a round may wait for ticks to end, in all."""
 SYNC_EACH_FILES = 64
 ROUNDS_BETWEEN_TRIES = 2
@@ -104,6 +105,7 @@ class Writer:
         self._behind = False
         self._sealing: set[Future[Recording]] = set()
         self.turns = ledger.turns
+        self._garbage = Garbage(self.turns)
         self._left: dict[str, Path] = {}
         """Files that the ledger could not enter, by handle."""
         self._rounds = 0
@@ -204,6 +206,7 @@ class Writer:
             self._wake.notify_all()
         self._enter_left()
         self._measure()
+        self._garbage.collect()
 
     def _obey(self, feed: Feed, order: Order) -> None:
         if isinstance(order, Open):

@@ -57,7 +57,7 @@ class CallClass(StrEnum):
     OTHER = "other"
 
 
-class Anchor(msgspec.Struct, frozen=True, kw_only=True):
+class Anchor(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Ties a sample to the clocks."""
 
     sample: int
@@ -67,7 +67,7 @@ class Anchor(msgspec.Struct, frozen=True, kw_only=True):
     synchronised: bool
 
 
-class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Something heard or done at a place in a recording. A later mark with the same `id` replaces the earlier one."""
 
     id: int
@@ -81,7 +81,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     evidence: dict[str, Any] = {}
 
 
-class Gap(msgspec.Struct, frozen=True, kw_only=True):
+class Gap(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Samples that are not in the recording. Their place is filled with silence so that the time line stays true."""
 
     start_sample: int
