@@ -19,7 +19,7 @@ from rich.table import Table
 
 from tests.bench import dsp_bench, path_bench, recorder_bench
 
-out = Console(highlight=False)
+out = Console(highlight=False, width=118)
 
 
 def machine() -> str:
@@ -32,34 +32,52 @@ def machine() -> str:
 def shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-    if isinstance(value, Mapping):
-        return "  ".join(f"{name} {shown(part)}" for name, part in value.items())
     if isinstance(value, list | tuple):
         return " / ".join(shown(part) for part in value)
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def table(title: str, rows: list[Mapping[str, Any]]) -> None:
-    """One row a mapping; all have the keys of the first."""
+def table(title: str, rows: list[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+    """One row a mapping; `columns` are the keys shown and their heads."""
     drawn = Table(title=title, title_justify="left")
-    for name in rows[0]:
-        drawn.add_column(str(name).replace("_", " "), justify="left" if name == "what" else "right")
+    for key, head in columns.items():
+        drawn.add_column(head, justify="left" if key == "what" else "right")
     for row in rows:
-        drawn.add_row(*(shown(value) for value in row.values()))
+        drawn.add_row(*(shown(row.get(key, "")) for key in columns))
     out.print(drawn)
+
+
+def path_row(what: str, figures: Mapping[str, Any]) -> dict[str, Any]:
+    tick, sync = figures["tick_ms"], figures["sync_ms"]
+    return {
+        "what": what, **figures, "late": figures["late_ticks"] if figures["paced"] else "",
+        "tick": (tick["p50"], tick["p99"], tick["p99.9"], tick["max"]), "sync": (sync["p50"], sync["max"]),
+    }  # fmt: skip
 
 
 def main() -> None:
     out.print(f"[bold]{machine()}[/]")
     with tempfile.TemporaryDirectory(prefix="linekeep-bench-", dir=Path.cwd()) as folder:
         figures = dsp_bench.figures()
-        table("G.711 (ns a sample)", figures["g711"])
-        table("Detectors, CPU time", [figures["dtmf"], *figures["all_on"]])
+        ours = {"ours_ns_a_sample": "ours", "spandsp_ns_a_sample": "libspandsp", "ratio": "times faster"}
+        table("G.711, ns a sample", figures["g711"], {"what": "what", **ours})
+        cores = {"ours_channels_a_core": "ours", "spandsp_channels_a_core": "libspandsp", "ratio": "ratio"}
+        dtmf = {"what": "what", "channels": "channels", **cores}
+        table("DTMF alone, channels a core (CPU time)", [figures["dtmf"]], dtmf)
+        ticks = {"tick_ms_p50": "tick p50 ms", "tick_ms_p99": "p99 ms"}
+        table("All detectors, mixed traffic, channels a core (CPU time)", figures["all_on"], {**dtmf, **ticks})
+        out.print(f"  beside it libspandsp does {figures['all_on'][0]['what_spandsp_does']}")
         paths = path_bench.all_figures(Path(folder))
-        table("The whole path with disk", [{"what": what, **row} for what, row in paths.items()])
+        columns = {
+            "what": "what", "channels_per_core": "channels a core", "core_percent": "% of a core",
+            "tick": "tick ms p50 / p99 / p99.9 / max", "late": "late", "sync": "sync ms p50 / max",
+        }  # fmt: skip
+        table("The whole path with disk (CPU time)", [path_row(*item) for item in paths.items()], columns)
         out.print(f"  {path_bench.LEFT_OUT}")
         records = recorder_bench.all_figures(Path(folder))
-        table("Recorder and catalogue", [{"what": what, "figure": value} for what, value in records.items()])
+        table("Recorder and catalogue", [{"what": k, "figure": v} for k, v in records.items()], {
+            "what": "what", "figure": "figure (searches: ms p50 / p99)",
+        })  # fmt: skip
 
 
 main()
