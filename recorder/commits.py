@@ -48,7 +48,7 @@ class Commits:
         try:
             yield
             self.book.commit()
-        except BaseException:
+        except BaseException:  # Whatever ends the batch, Ctrl-C too, undoes it; it is raised again.
             self.book.abandon()
             self._clear().abort()
             self.after = []

@@ -93,7 +93,7 @@ class Ledger:
                 ledger._ids.resume(txn, catalogue.tables)
             ledger._reconcile(force=anew, progress=progress)
             ledger.findings.journal_broken = ledger._broken_unheard()
-        except BaseException:
+        except BaseException:  # Whatever ends the opening gives back lock and files; it is raised again.
             for opened in (catalogue, book):
                 if opened is not None:
                     opened.close()
