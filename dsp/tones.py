@@ -25,6 +25,8 @@ HOP: Final = 80
 STEP: Final = 160
 """Samples of a step, in which all decisions are taken: two hops."""
 HOP_S: Final = HOP / RATE
+RING: Final = 16
+"""Hops that the bank remembers: 160 ms."""
 GRID_HZ: Final = 5
 _PHASES: Final = RATE // HOP // GRID_HZ
 _LOW: Final = 4
@@ -51,6 +53,20 @@ class Bank:
     - `together[group]` `[channels]`: the same of a group;
     - `alone` `[tones, channels]`, `any_alone[tone]`: a tone holds its `share` of the energy or more. The first, cheap
       sign: while it is nowhere, whatever waits for that tone has nothing to do.
+
+    The last 16 hops (160 ms) stand in two rings, which a detector that has flagged some channels reads for these
+    channels alone, in one gather for all hops it wants:
+
+    - `sums` `[17, rows, channels]`: row r is the cosine part (`re`) of tone r, row `tones + r` its sine part (`im`),
+      the last four the Legendre rows;
+    - `energies` `[17, 2 + groups, channels]`: energy without offset and hum, without offset only, and of each group
+      (row `group_row[name]`);
+    - `slots(n)`: where the last n hops stand in both, the oldest first. So
+      `bank.sums[bank.slots(8)[:, None, None], rows[:, None], c]` is `[8, rows, c]`, and the phases in it turn from hop
+      to hop by the distance of a tone from the bank's frequency only.
+
+    Dense decisions over all channels keep to the attributes above: they are views of the newest hops, in one piece
+    and in the cache. All of them, views included, are of the last step only: read them anew after each `step`.
     """
 
     def __init__(
@@ -60,29 +76,34 @@ class Bank:
         self.grid_hz: tuple[int, ...] = tuple(grid)
         self._row = {f: i for i, f in enumerate(grid)}
         tones = len(grid)
-        self._matrices = _matrices(np.array(grid, np.float64))
-        self._sums = np.zeros((3, 2 * tones + _LOW, channels), np.float32)
-        self._line = self._sums[:, : 2 * tones]
-        self.re, self.im = self._sums[:, :tones], self._sums[:, tones : 2 * tones]
+        matrices = _matrices(np.array(grid, np.float64))
+        self._matrices = [matrices[phase : phase + 2] for phase in range(0, _PHASES, 2)]
+        groups = {name: [self.row(f) for f in hz] for name, hz in (groups_hz or {}).items()}
+        self.group_row = {name: 2 + i for i, name in enumerate(groups)}
+        self._gather = _gather(tones, list(groups.values()))
+        # Slot 0 repeats the last one, so that a step and the hop before it are neighbours at every turn of the ring.
+        self.sums = np.zeros((1 + RING, 2 * tones + _LOW, channels), np.float32)
+        self.energies = np.full((1 + RING, len(self._gather), channels), 1e-12, np.float32)
+        self._turns = [_Turn(self.sums[at : at + 3], self.energies[at : at + 3], tones) for at in range(0, RING, 2)]
+        self._slots = 1 + (np.arange(RING)[:, None] + np.arange(RING)) % RING
+        self._steps = -1
         # Squares of all correlations, and last the energy as it came.
         self._squares = np.zeros((2, 2 * tones + _LOW + 1, channels), np.float32)
+        self._squares_of_sums, self._squares_of_x = self._squares[:, :-1], self._squares[:, -1]
+        self._squares_re, self._squares_im = self._squares[:, :tones], self._squares[:, tones : 2 * tones]
         self.power = np.zeros((3, tones, channels), np.float32)
+        self._power_of_hops, self._power_now = tuple(self.power), self.power[1:]
         self.power_20ms = np.zeros((tones, channels), np.float32)
-        groups = {name: [self.row(f) for f in hz] for name, hz in (groups_hz or {}).items()}
-        self._gather = _gather(tones, list(groups.values()))
-        rows = len(self._gather)
-        self._totals = np.zeros((3, rows, channels), np.float32)
-        self.energy = self._totals[:, 0]
-        self._totals_20ms = np.zeros((rows, channels), np.float32)
+        self._totals_20ms = np.zeros((len(self._gather), channels), np.float32)
         self.energy_20ms, self.raw_20ms = self._totals_20ms[:2]
         self.energy_and_raw_20ms = self._totals_20ms[:2]
-        self.together = {name: self._totals_20ms[2 + i] for i, name in enumerate(groups)}
-        self.hops_together = {name: self._totals[:, 2 + i] for i, name in enumerate(groups)}
+        self.together = {name: self._totals_20ms[row] for name, row in self.group_row.items()}
         self._share = np.full((tones, 1), np.inf, np.float32)
         self._bar = np.empty((tones, channels), np.float32)
+        self._least = np.empty(channels, np.float32)
         self.alone = np.zeros((tones, channels), np.bool_)
         self.any_alone: list[bool] = [False] * tones
-        self._phase = 0
+        self._show(self._turns[-1])
 
     def row(self, frequency_hz: float) -> int:
         """Row of the bank frequency nearest to `frequency_hz`, which must have been asked for."""
@@ -93,25 +114,38 @@ class Bank:
         for row in rows:
             self._share[row] = min(float(self._share[row, 0]), share)
 
+    def slots(self, hops: int) -> NDArray[np.intp]:
+        """`[hops]`: where the last `hops` (16 at most) stand in `sums` and `energies`, the oldest first."""
+        newest: NDArray[np.intp] = self._slots[(2 * self._steps + 2) % RING, RING - hops :]
+        return newest
+
     def step(self, x: Floats) -> None:
         """Take the next 160 samples of every channel."""
-        for array in (self._line, self.power, self._totals):
-            array[0] = array[2]
+        self._steps += 1
+        turn = self._turns[self._steps % len(self._turns)]
+        if turn is self._turns[0]:
+            self.sums[0], self.energies[0] = self.sums[-1], self.energies[-1]
         hops = x.reshape(-1, 2, HOP)
-        np.matmul(self._matrices[self._phase : self._phase + 2], hops.transpose(1, 2, 0), out=self._sums[1:])
-        self._phase = (self._phase + 2) % _PHASES
-        tones = len(self.grid_hz)
-        np.square(self._sums[1:], out=self._squares[:, :-1])
-        np.einsum("chn,chn->hc", hops, hops, out=self._squares[:, -1])
-        np.add(self._squares[:, :tones], self._squares[:, tones : 2 * tones], out=self.power[1:])
-        np.matmul(self._gather, self._squares, out=self._totals[1:])
-        np.maximum(self._totals, 1e-12, out=self._totals)
-        np.add(self._totals[1], self._totals[2], out=self._totals_20ms)
-        np.add(self.power[1], self.power[2], out=self.power_20ms)
-        np.multiply(self._share, np.maximum(self.energy_20ms, _FAINTEST), out=self._bar)
+        np.matmul(self._matrices[self._steps % len(self._matrices)], hops.transpose(1, 2, 0), out=turn.sums_now)
+        np.square(turn.sums_now, out=self._squares_of_sums)
+        np.einsum("chn,chn->hc", hops, hops, out=self._squares_of_x)
+        before, first, second = self._power_of_hops
+        np.copyto(before, second)
+        np.add(self._squares_re, self._squares_im, out=self._power_now)
+        np.matmul(self._gather, self._squares, out=turn.totals_now)
+        np.maximum(turn.totals_now, 1e-12, out=turn.totals_now)
+        np.add(turn.totals_first, turn.totals_second, out=self._totals_20ms)
+        np.add(first, second, out=self.power_20ms)
+        np.maximum(self.energy_20ms, _FAINTEST, out=self._least)
+        np.multiply(self._share, self._least, out=self._bar)
         np.greater(self.power_20ms, self._bar, out=self.alone)
         found: list[bool] = np.logical_or.reduce(self.alone, axis=1).tolist()
         self.any_alone = found
+        self._show(turn)
+
+    def _show(self, turn: "_Turn") -> None:
+        self.re, self.im, self.energy = turn.re, turn.im, turn.energy
+        self.hops_together = {name: turn.totals[:, row] for name, row in self.group_row.items()}
 
     def turns(self, rows: NDArray[np.intp], channels: NDArray[np.intp]) -> tuple[Floats, Floats]:
         """How tones turn into each hop of this step from the one before it: cosine and sine parts `[2, ...]`, for rows
@@ -131,6 +165,17 @@ class Bank:
         turn: NDArray[np.float32] = np.arctan2(across, along)
         turn *= np.float32(1 / (2 * np.pi * HOP_S))
         return turn
+
+
+class _Turn:
+    """Views of one step in the rings, made once."""
+
+    def __init__(self, sums: Floats, totals: Floats, tones: int) -> None:
+        self.sums_now = sums[1:]
+        self.re, self.im = sums[:, :tones], sums[:, tones : 2 * tones]
+        self.totals, self.totals_now = totals, totals[1:]
+        self.totals_first, self.totals_second = totals[1:]
+        self.energy = totals[:, 0]
 
 
 def _gather(tones: int, groups: list[list[int]]) -> NDArray[np.float32]:

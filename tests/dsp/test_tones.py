@@ -1,0 +1,54 @@
+"""The tone bank: what it says of known tones, and its rings."""
+
+import numpy as np
+import pytest
+
+from dsp.tones import HOP, RING, Bank
+
+HZ = (450.0, 697.0, 1209.0, 2100.0)
+
+
+def bank_after(x: np.ndarray, **groups: tuple[float, ...]) -> Bank:
+    bank = Bank(x.shape[0], HZ, groups)
+    for at in range(0, x.shape[1], 160):
+        bank.step(np.ascontiguousarray(x[:, at : at + 160]))
+    return bank
+
+
+def tone(hz: float, samples: int, mean_square: float = 1.0) -> np.ndarray:
+    wave = np.sqrt(2 * mean_square) * np.sin(2 * np.pi * hz / 8000 * np.arange(samples))
+    return np.asarray(wave, np.float32)
+
+
+def test_power_energy_and_groups() -> None:
+    x = np.stack([tone(450, 1600), tone(2100, 1600, 0.01), tone(50, 1600) + np.float32(0.3), np.zeros(1600, "f4")])
+    bank = bank_after(x, two=(450.0, 2100.0))
+    assert bank.power_20ms[bank.row(450), 0] == pytest.approx(2, rel=0.03)
+    assert bank.power_20ms[bank.row(2100), 1] == pytest.approx(0.02, rel=0.03)
+    assert bank.energy_20ms[:2] == pytest.approx([2, 0.02], rel=0.1) and bank.together["two"][0] > 1.9
+    # Hum and offset are no energy; the level as it came leaves out the offset only.
+    assert bank.energy_20ms[2] < 0.001 and bank.raw_20ms[2] > 0.1 and bank.energy_20ms[3] < 1e-9
+
+
+def test_the_distance_from_the_banks_frequency_is_the_turn_of_the_phase() -> None:
+    bank = bank_after(np.stack([tone(2107.0, 1600), tone(2093.5, 1600)]))
+    off = bank.offset_hz(np.full(2, bank.row(2100)), np.arange(2))
+    assert off == pytest.approx(np.array([[7, -6.5], [7, -6.5]]), abs=0.1)
+
+
+@pytest.mark.parametrize("steps", [1, 7, 8, 9, 30])
+def test_the_rings_hold_the_last_hops_in_order(steps: int) -> None:
+    x = np.random.default_rng(steps).normal(0, 0.1, (3, 160 * steps)).astype(np.float32)
+    bank = bank_after(x, all=HZ)
+    known = min(RING, 2 * steps)
+    n = np.arange(x.shape[1]).reshape(-1, HOP)[-known:]
+    for row, hz in enumerate(bank.grid_hz):
+        turning = np.exp(-2j * np.pi * hz / 8000 * n) * np.sqrt(2) / HOP
+        want = np.einsum("cht,ht->hc", x.reshape(3, -1, HOP)[:, -known:], turning)
+        sums = bank.sums[bank.slots(known)]
+        np.testing.assert_allclose(sums[:, row] + 1j * sums[:, len(bank.grid_hz) + row], want, atol=1e-5)
+        np.testing.assert_allclose(bank.re[1:, row] + 1j * bank.im[1:, row], want[-2:], atol=1e-5)
+    whole = (x.reshape(3, -1, HOP)[:, -known:] ** 2).mean(2).T
+    energies = bank.energies[bank.slots(known)]
+    assert (energies[:, 0] <= whole + 1e-6).all() and (energies[:, bank.group_row["all"]] <= whole).all()
+    np.testing.assert_array_equal(bank.energy, bank.energies[bank.slots(RING)[-3:], 0])
