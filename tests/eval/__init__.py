@@ -1,0 +1,5 @@
+"""Our own evaluation (`make eval`): what the detectors reach, beside libspandsp on the same audio.
+
+Every room has a module here with `section(part, scale)`. Part `seen` is what thresholds are chosen on; part `unseen`
+(other seeds, other languages, speakers and tracks) is measured and looked at only afterwards.
+"""
