@@ -55,12 +55,12 @@ class Detectors:
         self._filled = 0
         self._hop = 0
         self._pairs = expansion_of_pairs(law)
-        self._x = np.zeros((channels, STEP), np.float32)
         self.level_dbm0 = np.full(channels, FLOOR_DBM0, np.float32)
         self.active = np.zeros(channels, np.bool_)
         steps = STEPS if self.kinds & {"v21", "carrier", "cid"} else 1
         self._history = History(channels, IDLE[law], expansion(law), steps)
         self._bank = bank = Bank(channels, _frequencies(self.kinds, zone), _groups(self.kinds))
+        self._expanded = bank.input.view(np.complex64)
         on = self.kinds.__contains__
         self._activity = Activity(channels, bank)
         self._dtmf = Dtmf(channels, bank) if on("dtmf") or on("cid") else None
@@ -109,8 +109,8 @@ class Detectors:
     def _step(self, law_bytes: NDArray[np.uint8]) -> None:
         hop, out = self._hop, self._out
         kept = self._history.write(law_bytes)
-        np.take(self._pairs, kept.view(np.uint16), out=self._x.view(np.complex64), mode="clip")
-        self._bank.step(self._x)
+        np.take(self._pairs, kept.view(np.uint16), out=self._expanded, mode="clip")
+        self._bank.step()
         self._activity.step()
         self.level_dbm0, self.active = self._activity.level_dbm0, self._activity.active
         before = len(out)
@@ -182,16 +182,16 @@ def _checked(channels: int, law: str, zone: str, detectors: Iterable[str] | None
 
 
 def _frequencies(kinds: frozenset[str], zone: Zone) -> list[float]:
-    """What the bank must hold for these kinds."""
+    """What the bank must hold for these kinds; first what is listened for alone."""
     wanted: list[float] = ConnectTones.frequencies_hz(kinds)
-    if kinds & {"dtmf", "cid"}:
-        wanted += LOW_HZ + HIGH_HZ
     if "cid" in kinds:
         wanted += [mark for _, mark, _ in STANDARDS]
+    if "progress" in kinds:
+        wanted += [f for pair in sorted(ZONES[zone].sets, key=len) for f in pair]
     if "v21" in kinds:
         wanted += (MARK_HZ, SPACE_HZ)
-    if "progress" in kinds:
-        wanted += [f for pair in ZONES[zone].sets for f in pair]
+    if kinds & {"dtmf", "cid"}:
+        wanted += LOW_HZ + HIGH_HZ
     if kinds & {"class", "carrier"}:
         wanted += VOICED_HZ
     return wanted

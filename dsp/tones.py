@@ -39,8 +39,8 @@ Floats = NDArray[np.float32]
 class Bank:
     """Correlations of `channels` channels with a set of frequencies, hop by hop.
 
-    After `step(x)` with `x` float32 `[channels, 160]`, hop index 0 is the last hop of the step before, 1 and 2 are the
-    two of this step, and these hold for each:
+    `step()` takes what stands in `input`, float32 `[channels, 160]`. After it hop index 0 is the last hop of the step
+    before, 1 and 2 are the two of this step, and these hold for each:
 
     - `re`, `im`: `[3, tones, channels]`, the correlations;
     - `power`: `[3, tones, channels]`, their squared length: mean square of a tone at the bank's frequency;
@@ -59,50 +59,54 @@ class Bank:
 
     - `sums` `[17, rows, channels]`: row r is the cosine part (`re`) of tone r, row `tones + r` its sine part (`im`),
       the last four the Legendre rows;
-    - `energies` `[17, 2 + groups, channels]`: energy without offset and hum, without offset only, and of each group
-      (row `group_row[name]`);
+    - `energies` `[17, 2 + groups + tones, channels]`: energy without offset and hum, without offset only, of each group
+      (row `group_row[name]`) and the power of each tone (row `power_row + r`);
     - `slots(n)`: where the last n hops stand in both, the oldest first. So
       `bank.sums[bank.slots(8)[:, None, None], rows[:, None], c]` is `[8, rows, c]`, and the phases in it turn from hop
       to hop by the distance of a tone from the bank's frequency only.
 
     Dense decisions over all channels keep to the attributes above: they are views of the newest hops, in one piece
     and in the cache. All of them, views included, are of the last step only: read them anew after each `step`.
+
+    Rows stand in the order in which their frequencies are asked for first; those that are expected alone come cheapest
+    when they come first.
     """
 
     def __init__(
         self, channels: int, frequencies_hz: Iterable[float], groups_hz: Mapping[str, Iterable[float]] | None = None
     ) -> None:
-        grid = sorted({round(f / GRID_HZ) * GRID_HZ for f in frequencies_hz})
-        self.grid_hz: tuple[int, ...] = tuple(grid)
-        self._row = {f: i for i, f in enumerate(grid)}
-        tones = len(grid)
-        matrices = _matrices(np.array(grid, np.float64))
+        self.grid_hz = tuple(dict.fromkeys(round(f / GRID_HZ) * GRID_HZ for f in frequencies_hz))
+        self._row = {f: i for i, f in enumerate(self.grid_hz)}
+        tones = len(self.grid_hz)
+        self.input = np.zeros((channels, STEP), np.float32)
+        hops = self.input.reshape(channels, 2, HOP)
+        self._hops, self._hops_first = hops, hops.transpose(1, 2, 0)
+        matrices = _matrices(np.array(self.grid_hz, np.float64))
         self._matrices = [matrices[phase : phase + 2] for phase in range(0, _PHASES, 2)]
         groups = {name: [self.row(f) for f in hz] for name, hz in (groups_hz or {}).items()}
         self.group_row = {name: 2 + i for i, name in enumerate(groups)}
+        self.power_row = 2 + len(groups)
         self._gather = _gather(tones, list(groups.values()))
         # Slot 0 repeats the last one, so that a step and the hop before it are neighbours at every turn of the ring.
         self.sums = np.zeros((1 + RING, 2 * tones + _LOW, channels), np.float32)
-        self.energies = np.full((1 + RING, len(self._gather), channels), 1e-12, np.float32)
-        self._turns = [_Turn(self.sums[at : at + 3], self.energies[at : at + 3], tones) for at in range(0, RING, 2)]
+        self.energies = np.full((1 + RING, self.power_row + tones, channels), 1e-12, np.float32)
+        self._turns = [_Turn(self, self.sums[at : at + 3], self.energies[at : at + 3]) for at in range(0, RING, 2)]
         self._slots = 1 + (np.arange(RING)[:, None] + np.arange(RING)) % RING
         self._steps = -1
         # Squares of all correlations, and last the energy as it came.
         self._squares = np.zeros((2, 2 * tones + _LOW + 1, channels), np.float32)
         self._squares_of_sums, self._squares_of_x = self._squares[:, :-1], self._squares[:, -1]
         self._squares_re, self._squares_im = self._squares[:, :tones], self._squares[:, tones : 2 * tones]
-        self.power = np.zeros((3, tones, channels), np.float32)
-        self._power_of_hops, self._power_now = tuple(self.power), self.power[1:]
-        self.power_20ms = np.zeros((tones, channels), np.float32)
-        self._totals_20ms = np.zeros((len(self._gather), channels), np.float32)
-        self.energy_20ms, self.raw_20ms = self._totals_20ms[:2]
+        self._totals_20ms = np.zeros((self.power_row + tones, channels), np.float32)
         self.energy_and_raw_20ms = self._totals_20ms[:2]
+        self.energy_20ms, self.raw_20ms = self.energy_and_raw_20ms
         self.together = {name: self._totals_20ms[row] for name, row in self.group_row.items()}
+        self.power_20ms = self._totals_20ms[self.power_row :]
         self._share = np.full((tones, 1), np.inf, np.float32)
-        self._bar = np.empty((tones, channels), np.float32)
         self._least = np.empty(channels, np.float32)
         self.alone = np.zeros((tones, channels), np.bool_)
         self.any_alone: list[bool] = [False] * tones
+        self._expect_first(0)
         self._show(self._turns[-1])
 
     def row(self, frequency_hz: float) -> int:
@@ -113,39 +117,44 @@ class Bank:
         """Somebody listens for these rows where they hold `share` of the energy; `alone` goes by the least share."""
         for row in rows:
             self._share[row] = min(float(self._share[row, 0]), share)
+        self._expect_first(1 + int(np.isfinite(self._share).nonzero()[0].max(initial=-1)))
+
+    def _expect_first(self, rows: int) -> None:
+        """Only the first `rows` of all are compared with the energy in each step."""
+        self._expected = self._share[:rows]
+        self._expected_power, self._expected_alone = self.power_20ms[:rows], self.alone[:rows]
+        self._bar = np.empty((rows, self.alone.shape[1]), np.float32)
+        self._unexpected = [False] * (len(self.grid_hz) - rows)
 
     def slots(self, hops: int) -> NDArray[np.intp]:
         """`[hops]`: where the last `hops` (16 at most) stand in `sums` and `energies`, the oldest first."""
         newest: NDArray[np.intp] = self._slots[(2 * self._steps + 2) % RING, RING - hops :]
         return newest
 
-    def step(self, x: Floats) -> None:
-        """Take the next 160 samples of every channel."""
+    def step(self) -> None:
+        """Take the next 160 samples of every channel, which stand in `input`."""
         self._steps += 1
         turn = self._turns[self._steps % len(self._turns)]
         if turn is self._turns[0]:
             self.sums[0], self.energies[0] = self.sums[-1], self.energies[-1]
-        hops = x.reshape(-1, 2, HOP)
-        np.matmul(self._matrices[self._steps % len(self._matrices)], hops.transpose(1, 2, 0), out=turn.sums_now)
+        np.matmul(self._matrices[self._steps % len(self._matrices)], self._hops_first, out=turn.sums_now)
         np.square(turn.sums_now, out=self._squares_of_sums)
-        np.einsum("chn,chn->hc", hops, hops, out=self._squares_of_x)
-        before, first, second = self._power_of_hops
-        np.copyto(before, second)
-        np.add(self._squares_re, self._squares_im, out=self._power_now)
-        np.matmul(self._gather, self._squares, out=turn.totals_now)
-        np.maximum(turn.totals_now, 1e-12, out=turn.totals_now)
+        np.einsum("chn,chn->hc", self._hops, self._hops, out=self._squares_of_x)
+        np.add(self._squares_re, self._squares_im, out=turn.power_now)
+        np.matmul(self._gather, self._squares, out=turn.gathered_now)
+        np.maximum(turn.energies_now, 1e-12, out=turn.energies_now)
         np.add(turn.totals_first, turn.totals_second, out=self._totals_20ms)
-        np.add(first, second, out=self.power_20ms)
-        np.maximum(self.energy_20ms, _FAINTEST, out=self._least)
-        np.multiply(self._share, self._least, out=self._bar)
-        np.greater(self.power_20ms, self._bar, out=self.alone)
-        found: list[bool] = np.logical_or.reduce(self.alone, axis=1).tolist()
-        self.any_alone = found
+        if self._expected.size:
+            np.maximum(self.energy_20ms, _FAINTEST, out=self._least)
+            np.multiply(self._expected, self._least, out=self._bar)
+            np.greater(self._expected_power, self._bar, out=self._expected_alone)
+            found: list[bool] = np.logical_or.reduce(self._expected_alone, axis=1).tolist()
+            self.any_alone = found + self._unexpected
         self._show(turn)
 
     def _show(self, turn: "_Turn") -> None:
-        self.re, self.im, self.energy = turn.re, turn.im, turn.energy
-        self.hops_together = {name: turn.totals[:, row] for name, row in self.group_row.items()}
+        self.re, self.im, self.power = turn.re, turn.im, turn.power
+        self.energy, self.hops_together = turn.energy, turn.hops_together
 
     def turns(self, rows: NDArray[np.intp], channels: NDArray[np.intp]) -> tuple[Floats, Floats]:
         """How tones turn into each hop of this step from the one before it: cosine and sine parts `[2, ...]`, for rows
@@ -168,14 +177,16 @@ class Bank:
 
 
 class _Turn:
-    """Views of one step in the rings, made once."""
+    """Views of one step and the hop before it in the rings, made once."""
 
-    def __init__(self, sums: Floats, totals: Floats, tones: int) -> None:
+    def __init__(self, bank: Bank, sums: Floats, totals: Floats) -> None:
+        tones, power_row = len(bank.grid_hz), bank.power_row
         self.sums_now = sums[1:]
         self.re, self.im = sums[:, :tones], sums[:, tones : 2 * tones]
-        self.totals, self.totals_now = totals, totals[1:]
         self.totals_first, self.totals_second = totals[1:]
-        self.energy = totals[:, 0]
+        self.gathered_now, self.energies_now = totals[1:, :power_row], totals[1:, :2]
+        self.energy, self.power, self.power_now = totals[:, 0], totals[:, power_row:], totals[1:, power_row:]
+        self.hops_together = {name: totals[:, row] for name, row in bank.group_row.items()}
 
 
 def _gather(tones: int, groups: list[list[int]]) -> NDArray[np.float32]:
