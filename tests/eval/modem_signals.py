@@ -1,0 +1,484 @@
+"""Whole data calls, both sides, drawn from a seed: what the carrier detector is measured on.
+
+Written from the Recommendations: V.22 and V.22bis (clause 6.3), V.32bis (clauses 5 and 6), V.34 (clauses 5 and 10,
+phases 2 to 4), V.90 (clauses 5, 8 and 9), V.8 and V.25 for what goes before. FSK, fax and a second V.22bis come from
+libspandsp, which has no V.32, V.34 or V.90. Bits are random: no receiver would ever connect, but spectra, symbol
+clocks, levels and the order of the signals are those prescribed; training lengths are drawn from the allowed ranges.
+
+Signals are float64 at 8000 samples a second, a mean square of 1 being the nominal power of a side; `Call.sides` holds
+them on the 16-bit scale at -10 dBm0 a side, to be weighed by the tap.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cffi_bindings import spandsp
+from cffi_bindings.spandsp import ConnectTone, Fsk
+from dsp import levels
+
+RATE: Final = 8000
+Wave = NDArray[np.float64]
+Symbols = NDArray[np.complex128]
+Rng = np.random.Generator
+
+FAMILY: Final = {
+    **dict.fromkeys(("v27ter", "v29", "v17"), "fax"),
+    **dict.fromkeys(("v21", "bell103", "v22", "v22bis", "v23", "v32", "v34", "v90"), "modem"),
+}
+V34_CARRIERS_HZ: Final = {
+    2400: (1600, 1800),
+    19200 / 7: (11520 / 7, 12800 / 7),
+    2800: (1680, 5600 / 3),
+    3000: (1800, 2000),
+    3200: (12800 / 7, 1920),
+    24000 / 7: (96000 / 49, 96000 / 49),
+}
+"""V.34, tables 1 and 2: symbol rate, low and high carrier."""
+_PROBE: Final = {
+    150: 1, 300: -1, 450: 1, 600: 1, 750: 1, 1050: 1, 1350: 1, 1500: 1, 1650: -1, 1950: 1, 2100: 1, 2250: -1, 2550: 1,
+    2700: -1, 2850: 1, 3000: -1, 3150: -1, 3300: -1, 3450: -1, 3600: 1, 3750: 1,
+}  # fmt: skip
+"""V.34, table 17: the tones of L1 and L2 and their signs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """`name` sounds from `onset_s` to `end_s`; `also` are names that are as true there."""
+
+    name: str
+    onset_s: float
+    end_s: float
+    also: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    caller: Wave
+    answerer: Wave
+    carriers: tuple[Carrier, ...]
+    notes: dict[str, object] = field(default_factory=dict)
+
+    def sides(self, level_dbm0: float = -10.0) -> list[Wave]:
+        scale = levels.rms_of_0dbm0("alaw") * 10 ** (level_dbm0 / 20)
+        return [scale * self.caller, scale * self.answerer]
+
+
+class Line:
+    """One side's sending, put together in the order of time."""
+
+    def __init__(self) -> None:
+        self._parts: list[Wave] = []
+        self.samples = 0
+
+    @property
+    def s(self) -> float:
+        return self.samples / RATE
+
+    def add(self, *waves: Wave) -> "Line":
+        for wave in waves:
+            self._parts.append(wave)
+            self.samples += wave.size
+        return self
+
+    def until(self, at_s: float) -> "Line":
+        """Silence up to `at_s`."""
+        return self.add(np.zeros(max(0, round(at_s * RATE) - self.samples)))
+
+    def wave(self, samples: int) -> Wave:
+        out = np.concatenate([*self._parts, np.zeros(max(0, samples - self.samples))])
+        return out[:samples]
+
+
+def tone(seconds: float, *hz_and_power: float, reversals_s: float = 0.0, am: float = 0.0, rng: Rng) -> Wave:
+    """Tones given as Hz, mean square, Hz, mean square...; V.25's reversals and V.8's 15 Hz modulation if wanted."""
+    t = np.arange(round(seconds * RATE)) / RATE
+    out = np.zeros(t.size)
+    for hz, power in zip(hz_and_power[::2], hz_and_power[1::2], strict=True):
+        out += np.sqrt(2 * power) * np.sin(2 * np.pi * (hz * t + rng.uniform()))
+    if reversals_s:
+        out *= np.where((t / reversals_s).astype(int) % 2, -1.0, 1.0)
+    return np.asarray(out * (1 + am * np.sin(2 * np.pi * 15 * t)))
+
+
+def shaped(symbols: Symbols, baud: float, carrier_hz: float, rolloff: float, tilt_db: float = 0.0) -> Wave:
+    """Symbols through a square-root raised cosine onto a carrier, mean square 1 for symbols of mean square 1.
+
+    Made in the frequency domain over whole periods of 0.7 s, which hold a whole number of symbols and samples at every
+    rate of V.34's; `tilt_db` is the rise over the band (V.34's pre-emphasis, a line's slope).
+    """
+    periods = int(np.ceil((symbols.size / baud + 0.01) / 0.7))
+    count, samples = round(periods * 0.7 * baud), round(periods * 0.7 * RATE)
+    padded = np.zeros(count, np.complex128)
+    padded[: symbols.size] = symbols
+    spectrum = np.fft.fft(padded)
+    hz = np.arange(-samples // 2, samples // 2) / (periods * 0.7)
+    away = np.abs(hz - carrier_hz) / (baud / 2)
+    if rolloff > 0:
+        shape = np.cos(np.clip((away - (1 - rolloff)) / (2 * rolloff), 0, 1) * np.pi / 2)
+    else:
+        shape = (away <= 1).astype(float)
+    shape = shape * 10 ** (tilt_db / 20 * np.clip((hz - carrier_hz) / baud, -0.6, 0.6))
+    bins = np.rint((hz - carrier_hz) * periods * 0.7).astype(int) % count
+    shift = carrier_hz * periods * 0.7
+    bins = (np.arange(-samples // 2, samples // 2) - round(shift)) % count
+    full = np.zeros(samples, np.complex128)
+    full[np.arange(-samples // 2, samples // 2) % samples] = spectrum[bins] * shape
+    wave = np.fft.ifft(full).real * (samples / count) * np.sqrt(2 * baud / RATE) * np.sqrt(RATE / baud)
+    return np.asarray(wave[: round(symbols.size * RATE / baud)])
+
+
+def points(rng: Rng, count: int, size: int) -> Symbols:
+    """Random points of a constellation of `size` points: phases for 2 and 4, else the inner points of the odd grid."""
+    if size <= 4:
+        return np.asarray(np.exp(1j * np.pi / 4) * np.exp(2j * np.pi * rng.integers(0, size, count) / size))
+    side = np.arange(-41, 42, 2)
+    grid = (side[:, None] + 1j * side).ravel()
+    grid = grid[np.argsort(np.abs(grid), kind="stable")][:size]
+    # V.34 shapes: inner points are commoner, a step towards a Gaussian.
+    weights = np.exp(-(np.abs(grid) ** 2) / np.mean(np.abs(grid) ** 2) * (0.6 if size > 128 else 0.0))
+    chosen = rng.choice(grid, count, p=weights / weights.sum())
+    return np.asarray(chosen / np.sqrt(np.mean(np.abs(chosen) ** 2)))
+
+
+def alternating(count: int, turn: float = 90.0) -> Symbols:
+    """ABAB, B being A turned by so many degrees."""
+    return np.asarray(np.exp(1j * np.pi / 4) * np.where(np.arange(count) % 2, np.exp(1j * np.radians(turn)), 1.0))
+
+
+def _finish(caller: Line, answerer: Line, seconds: float, carriers: Sequence[Carrier], **notes: object) -> Call:
+    n = round(seconds * RATE)
+    return Call(caller.wave(n), answerer.wave(n), tuple(carriers), notes)
+
+
+def v22_call(rng: Rng, *, bis: bool, seconds: float = 12.0) -> Call:
+    """V.22 or V.22bis by clause 6.3.1 of V.22bis: USB1, S1, SB1 (1200 bit/s), then 2400 bit/s or 1200 for good."""
+    guard_hz = float(rng.choice([0, 550, 1800]))
+    start = rng.uniform(0.5, 2.0)
+
+    def high(symbols: Symbols) -> Wave:
+        wave = shaped(symbols, 600, 2400, 0.75)
+        if guard_hz:
+            wave = 0.89 * wave
+            wave += tone(wave.size / RATE, guard_hz, 10 ** (-0.3 if guard_hz == 550 else -0.6), rng=rng)[: wave.size]
+        return wave
+
+    def low(symbols: Symbols) -> Wave:
+        return shaped(symbols, 600, 1200, 0.75)
+
+    def walk(count: int, turns: NDArray[Any]) -> Symbols:
+        return np.asarray(np.exp(1j * np.cumsum(np.resize(turns, count)) * np.pi / 2))
+
+    def scrambled(ms: float) -> Symbols:
+        count = round(ms * 0.6)
+        return walk(count, rng.integers(0, 4, count))
+
+    answerer, caller = Line().until(start), Line()
+    answerer.add(tone(rng.uniform(2.6, 4.0), 2100, 1, reversals_s=float(rng.choice([0, 0.45])), rng=rng))
+    answerer.until(answerer.s + 0.075)
+    onset = answerer.s
+    heard = onset + 0.155 + rng.uniform(0, 0.08)
+    caller.until(heard + 0.456)
+    s1 = walk(60, np.array([1, 3]))
+    data = 16 if bis else 4
+    left = round((seconds - caller.s) * 600)
+    if bis:
+        answered = caller.s + rng.uniform(0.06, 0.12)
+        mine = [s1, scrambled(answered + 0.6 - caller.s - 0.1 if False else 1000 * (answered + 0.7 - caller.s - 0.1))]
+        caller.add(low(np.concatenate([*mine, points(rng, left, data)])))
+        usb1 = walk(round((answered - onset) * 600), np.array([3]))
+        answerer.add(high(np.concatenate([usb1, s1, scrambled(500), points(rng, left, data)])))
+    else:
+        caller.add(low(np.concatenate([scrambled(1000), points(rng, left, 4)])))
+        answered = caller.s * 0 + heard + 0.456 + 0.27
+        usb1 = walk(round((answered - onset) * 600), np.array([3]))
+        answerer.add(high(np.concatenate([usb1, points(rng, left, 4)])))
+    name = "v22bis" if bis else "v22"
+    # Until S1 nothing distinguishes them.
+    return _finish(caller, answerer, seconds, [Carrier(name, onset, seconds)], guard_hz=guard_hz, telling_s=answered)
+
+
+def v32_call(rng: Rng, *, seconds: float = 14.0) -> Call:
+    """V.32 or V.32bis by clause 6 of V.32bis: ANS with reversals, AA, AC, CA, S, TRN, R1..R3, duplex data."""
+    rolloff, size = rng.uniform(0.1, 0.25), int(rng.choice([4, 16, 32, 64, 128]))
+
+    def band(symbols: Symbols) -> Wave:
+        return shaped(symbols, 2400, 1800, rolloff)
+
+    def conditioning(trn: int) -> list[Symbols]:
+        return [alternating(256), -alternating(16), points(rng, trn, 4)]
+
+    caller, answerer = Line(), Line().until(rng.uniform(0.3, 1.5))
+    answerer.add(tone(rng.uniform(2.6, 3.6), 2100, 1, reversals_s=0.45, rng=rng)).until(answerer.s + 0.075)
+    ac = answerer.s
+    calling = ac - rng.uniform(-0.1, 1.0)
+    reversal = max(ac + 0.06, calling + 0.08)
+    count = round((reversal - ac) * 1200) * 2
+    caller.until(calling)
+    caller.add(tone(reversal + 0.03 - calling, 1800, 1, rng=rng), tone(0.06, 1800, 1, rng=rng))
+    silent = caller.s + 0.01
+    first = [alternating(count, 180), -alternating(144, 180), alternating(2 * round((silent - reversal - 0.06) * 1200))]
+    first += [np.zeros(16, np.complex128)]
+    trn = round(2400 * rng.uniform(0.6, 3.4))
+    answerer.add(band(np.concatenate([*first, *conditioning(trn), points(rng, 600, 4)])))
+    # The caller's S ends R1.
+    s = answerer.s - 0.02
+    caller.until(s)
+    trn2, r2 = round(2400 * rng.uniform(0.6, 3.4)), round(2400 * rng.uniform(0.6, 1.5))
+    left = round((seconds - s) * 2400)
+    caller.add(band(np.concatenate([alternating(200), *conditioning(trn2), points(rng, r2, 4), points(rng, left, size)])))
+    answerer.until(s + (200 + 272 + trn2 + 300) / 2400)
+    answerer.add(band(np.concatenate([*conditioning(1300), points(rng, 400, 4), points(rng, left, size)])))
+    return _finish(caller, answerer, seconds, [Carrier("v32", ac, seconds)], rolloff=rolloff, points=size)
+
+
+def _v8(caller: Line, answerer: Line, rng: Rng) -> None:
+    """ANSam, CM and JM, CJ: V.8 clauses 7 and 8; both are silent 75 ms at the end."""
+    answerer.until(rng.uniform(0.3, 1.5))
+    start, length = answerer.s, rng.uniform(1.8, 3.5)
+    reversals = float(rng.choice([0.45, 0.45, 0]))
+    answerer.add(tone(length, 2100, 1, reversals_s=reversals, am=0.2, rng=rng))
+    cm = np.tile(rng.integers(0, 2, 50), 9)
+    caller.until(start + rng.uniform(1.0, length - 0.5))
+    end = start + length + rng.uniform(0.6, 1.2)
+    caller.add(_fsk(cm, Fsk.V21_CH1)[: round((end - caller.s) * RATE)])
+    answerer.add(_fsk(np.tile(rng.integers(0, 2, 50), 9), Fsk.V21_CH2)[: round((end + 0.1 - answerer.s) * RATE)])
+    both = max(caller.s, answerer.s) + 0.075
+    caller.until(both)
+    answerer.until(both)
+
+
+def _fsk(bits: NDArray[Any], spec: Fsk) -> Wave:
+    wave = spandsp.fsk_tx(np.asarray(bits, np.uint8), spec).astype(np.float64)
+    sounding = wave[wave != 0]
+    return np.asarray(wave / np.sqrt(np.mean(sounding**2)))
+
+
+def _phase2(low: Line, high: Line, rng: Rng, probes_first: Line) -> None:
+    """V.34 clause 11.2.1 (V.90: 9.2.1, with the sides' bands exchanged): `low` sends on 1200 Hz, `high` on 2400 Hz
+    with the 1800 Hz guard tone."""
+
+    def info(line: Line, bits: int) -> None:
+        turns = np.cumsum(rng.integers(0, 2, bits)) * np.pi
+        wave = shaped(np.exp(1j * turns), 600, 1200 if line is low else 2400, 0.75)
+        guard = tone(wave.size / RATE, 1800, 0.2, rng=rng)[: wave.size]
+        line.add(wave if line is low else 0.89 * wave + guard)
+
+    def hum(line: Line, seconds: float) -> None:
+        line.add(tone(seconds, 1200, 1, rng=rng) if line is low else tone(seconds, 2400, 0.79, 1800, 0.2, rng=rng))
+
+    info(low, 49)
+    info(high, 49)
+    answering, other = probes_first, low if probes_first is high else high
+    hum(low, rng.uniform(0.15, 0.5))
+    hum(low, 0.05)
+    hum(high, low.s - high.s + 0.04)
+    hum(high, 0.05)
+    both = max(low.s, high.s)
+    t = np.arange(round(0.7 * RATE)) / RATE
+    comb = sum(sign * np.cos(2 * np.pi * hz * t) for hz, sign in _PROBE.items()) / np.sqrt(len(_PROBE) / 2)
+    for line, listening in ((answering, other), (other, answering)):
+        line.until(both)
+        line.add(2 * comb[:1280], comb[: round(rng.uniform(0.25, 0.5) * RATE)])
+        listening.until(line.s - rng.uniform(0.05, 0.2))
+        hum(listening, rng.uniform(0.1, 0.3))
+        hum(listening, 0.06)
+        both = max(line.s, listening.s)
+    low.until(both)
+    info(low, 109)
+    high.until(low.s - 0.15)
+    hum(high, 0.15)
+    info(high, 70)
+
+
+class _V34Band:
+    """One direction of V.34: a symbol rate, a carrier, a spectrum."""
+
+    def __init__(self, rng: Rng, rates: Sequence[float]) -> None:
+        self.rng = rng
+        self.baud = float(rng.choice(np.array(rates)))
+        self.carrier_hz = float(V34_CARRIERS_HZ[self.baud][int(rng.integers(0, 2))])
+        self.rolloff, self.tilt_db = rng.uniform(0.08, 0.2), rng.uniform(-2, 8)
+        self.points = int(rng.choice([16, 64, 256, 640, 960, 1408]))
+
+    def wave(self, *symbols: Symbols) -> Wave:
+        return shaped(np.concatenate(symbols), self.baud, self.carrier_hz, self.rolloff, self.tilt_db)
+
+    def training(self, seconds: float) -> list[Symbols]:
+        k, i = np.divmod(np.arange(288), 4)
+        pp = np.exp(1j * np.pi * np.where(k % 3 == 1, k * i + 4, k * i) / 6)
+        trn = points(self.rng, round(seconds * self.baud), 4)
+        return [alternating(128), -alternating(16), pp, trn]
+
+    def data(self, seconds: float) -> list[Symbols]:
+        b = self.baud
+        return [points(self.rng, round(1.2 * b), 4), points(self.rng, round(max(0.0, seconds) * b), self.points)]
+
+
+def v34_call(rng: Rng, *, seconds: float = 16.0) -> Call:
+    """V.34 after V.8: INFO, tones A and B, L1 and L2, half-duplex training both ways, duplex data."""
+    caller, answerer = Line(), Line()
+    _v8(caller, answerer, rng)
+    phase2 = answerer.s
+    _phase2(caller, answerer, rng, answerer)
+    up, down = _V34Band(rng, list(V34_CARRIERS_HZ)), _V34Band(rng, list(V34_CARRIERS_HZ))
+    if rng.uniform() < 0.6:
+        up.baud, up.carrier_hz = down.baud, down.carrier_hz
+    answerer.until(answerer.s + 0.07)
+    phase3 = answerer.s
+    answerer.add(down.wave(*down.training(rng.uniform(0.4, 1.9))))
+    caller.until(answerer.s + rng.uniform(-0.02, 0.1))
+    caller.add(up.wave(*up.training(rng.uniform(0.4, 1.9)), *up.data(seconds - caller.s)))
+    answerer.until(caller.samples / RATE * 0 + answerer.s + rng.uniform(1.0, 2.4))
+    answerer.add(down.wave(alternating(128), *down.data(seconds - answerer.s)))
+    carriers = [Carrier("v34", phase3, seconds)]
+    return _finish(caller, answerer, seconds, carriers, phase2_s=phase2, up=up.baud, down=down.baud)
+
+
+def v90_call(rng: Rng, *, seconds: float = 18.0, codec: bool | None = None) -> Call:
+    """V.90: the digital modem answers; phase 2 with the bands exchanged, the analogue modem's V.34 training, then Sd,
+    TRN1d, DIL and PCM data downstream. `codec`: heard behind the exchange's codec (200..3500 Hz), or in the digits."""
+    codec = bool(rng.uniform() < 0.6) if codec is None else codec
+    caller, answerer = Line(), Line()
+    _v8(caller, answerer, rng)
+    phase2 = answerer.s
+    _phase2(answerer, caller, rng, caller)
+    up = _V34Band(rng, [3000, 3200, 3200])
+    up.points = int(rng.choice([64, 256, 640]))
+    caller.until(caller.s + 0.07)
+    phase3 = caller.s
+    caller.add(up.wave(*up.training(rng.uniform(0.5, 2.0)), points(rng, 600, 4)))
+    answerer.until(caller.s - 0.05)
+    pcm = answerer.s
+    w = 1.2
+    sd = np.tile([w, 0.02, w, -w, -0.02, -w], 64)
+    trn1d = rng.choice([-1.0, 1.0], round(rng.uniform(1.0, 4.5) * RATE))
+    dil = np.concatenate([_dil_segment(rng) for _ in range(int(rng.integers(40, 125)))])
+    answerer.add(_line_codec(np.concatenate([sd, trn1d, dil, _pcm_data(rng, seconds - answerer.s)]), codec))
+    caller.until(pcm + (sd.size + trn1d.size) / RATE - rng.uniform(0.0, 0.3))
+    caller.add(up.wave(alternating(128), *up.data(seconds - caller.s)))
+    carriers = [Carrier("v34", phase3, pcm, frozenset({"v90"})), Carrier("v90", pcm, seconds)]
+    return _finish(caller, answerer, seconds, carriers, phase2_s=phase2, up=up.baud, codec=codec)
+
+
+def _dil_segment(rng: Rng) -> Wave:
+    """A training symbol among reference symbols in a pattern of signs (V.90, 8.4.1)."""
+    length = 6 * int(rng.integers(4, 30))
+    signs = np.resize(rng.choice([-1.0, 1.0], 12), length)
+    training = np.resize(rng.integers(0, 2, 6), length).astype(bool)
+    return np.asarray(signs * np.where(training, 10 ** rng.uniform(-1.5, 0.4), 0.6))
+
+
+def _pcm_data(rng: Rng, seconds: float) -> Wave:
+    """Codes of a constellation, as G.711 spaces them, with random signs."""
+    count = round(max(0.0, seconds) * RATE)
+    magnitudes = np.unique(np.round(2.0 ** rng.uniform(-5, 1.3, int(rng.integers(12, 40))), 2))
+    wave = rng.choice(magnitudes, count) * rng.choice([-1.0, 1.0], count)
+    return np.asarray(wave / np.sqrt(np.mean(wave**2)) if count else wave)
+
+
+def _line_codec(wave: Wave, on: bool) -> Wave:
+    """The exchange's reconstruction filter and the line: 200 to 3500 Hz (G.712)."""
+    if not on:
+        return wave
+    spectrum = np.fft.rfft(wave)
+    hz = np.fft.rfftfreq(wave.size, 1 / RATE)
+    gain = 1 / np.sqrt(1 + (180 / np.maximum(hz, 1)) ** 6) / np.sqrt(1 + (np.maximum(hz, 1) / 3550) ** 60)
+    return np.asarray(np.fft.irfft(spectrum * gain, wave.size))
+
+
+def fsk_call(rng: Rng, name: str, *, seconds: float = 9.0) -> Call:
+    """V.21, Bell 103 or V.23: answer tone, the answerer's mark, the caller's mark, then data in bursts both ways."""
+    answer = {"bell103": 2225.0}.get(name, 2100.0)
+    specs = {
+        "v21": (Fsk.V21_CH1, Fsk.V21_CH2),
+        "bell103": (Fsk.BELL103_CH1, Fsk.BELL103_CH2),
+        "v23": (Fsk.V23_CH2, Fsk.V23_CH1),
+    }[name]
+    caller, answerer = Line(), Line().until(rng.uniform(0.3, 1.0))
+    answerer.add(tone(rng.uniform(2.0, 3.3), answer, 1, rng=rng))
+    if name != "bell103":
+        answerer.until(answerer.s + 0.075)
+    # Before data each side idles on its mark, which alone is nobody's carrier yet.
+    idle = rng.uniform(0.2, 0.8)
+    both = answerer.s + idle
+    for line, spec, lead in ((answerer, specs[1], idle), (caller, specs[0], idle / 2)):
+        baud = {Fsk.V23_CH1: 1200, Fsk.V23_CH2: 75}.get(spec, 300)
+        line.until(both - lead)
+        bits = np.concatenate([np.ones(round(lead * baud)), rng.integers(0, 2, round((seconds - both + 1) * baud))])
+        line.add(_fsk(bits, spec)[: round((seconds - line.s) * RATE)])
+    return _finish(caller, answerer, seconds, [Carrier(name, both, seconds)])
+
+
+def v22bis_spandsp(rng: Rng, *, bis: bool, seconds: float = 9.0) -> Call:
+    """libspandsp's V.22 or V.22bis: 75 ms of silence, then the handshake; no answer tone."""
+    guards: Any = (0, 550, 1800)
+    guard = guards[int(rng.integers(0, 3))]
+    sides = spandsp.v22bis_call(seconds, bit_rate=2400 if bis else 1200, guard_hz=guard, seed=int(rng.integers(1, 99)))
+    name = "v22bis" if bis else "v22"
+    return _of_spandsp(sides[0], sides[1], [Carrier(name, 0.075, seconds)], guard_hz=guard)
+
+
+def _of_spandsp(caller: NDArray[Any], answerer: NDArray[Any], carriers: Sequence[Carrier], **notes: object) -> Call:
+    unit = max(float(np.sqrt(np.mean(side[side != 0].astype(float) ** 2))) for side in (caller, answerer))
+    return Call(caller / unit, answerer / unit, tuple(carriers), notes)
+
+
+def fax_call(rng: Rng, name: str) -> Call:
+    """A whole T.30 call of libspandsp's; the carriers are where the caller's high-speed signal stands."""
+    modems: Any = name
+    call = spandsp.fax_call(modems=modems, ecm=bool(rng.integers(0, 2)), seed=int(rng.integers(1, 9)))
+    found = [Carrier(name, a, b) for a, b in _high_speed(call.caller) if b - a > 0.9]
+    return _of_spandsp(call.caller, call.answerer, found)
+
+
+def _high_speed(x: NDArray[Any]) -> list[tuple[float, float]]:
+    """Where more than a fifth of the energy is outside V.21's channel 2: nothing else of a fax caller's is, but CNG."""
+    frames = x[: x.size // 400 * 400].reshape(-1, 400).astype(float)
+    power = np.abs(np.fft.rfft(frames * np.hanning(400))) ** 2
+    total = power.sum(1) + 1
+    wide = power[:, 20:52].sum(1) + power[:, 103:150].sum(1)
+    cng = power[:, 53:58].sum(1)
+    on = (wide > 0.15 * total) & (cng < 0.5 * total) & (total > 1e9)
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], on, [False]]).astype(int)))
+    return [(a * 0.05, b * 0.05) for a, b in edges.reshape(-1, 2).tolist()]
+
+
+def fax_burst(rng: Rng, name: str, *, seconds: float = 5.0) -> Call:
+    """CED, the V.21 of DIS and DCS, then training and data of one of the fax modems at one of its rates."""
+    rates = {"v17": (7200, 9600, 12000, 14400), "v29": (7200, 9600), "v27ter": (2400, 4800)}[name]
+    kind: Any = name
+    data = spandsp.modem_tx(
+        kind, int(rng.choice(rates)), round(seconds * RATE), echo_protection_tone=True, seed=int(rng.integers(1, 999))
+    )
+    flags = spandsp.fsk_tx(np.tile(np.array([0, 1, 1, 1, 1, 1, 1, 0], np.uint8), 50), Fsk.V21_CH2)
+    ced = spandsp.connect_tone_tx(ConnectTone.ANS, 3 * RATE)
+    gap = np.zeros(600)
+    answerer = np.concatenate([gap, ced, gap, flags])
+    caller = np.concatenate([np.zeros(answerer.size + 1600), flags, gap])
+    onset = caller.size / RATE
+    caller = np.concatenate([caller, data])
+    answerer = np.concatenate([answerer, np.zeros(caller.size - answerer.size)])
+    return _of_spandsp(caller, answerer, [Carrier(name, onset, caller.size / RATE)])
+
+
+Maker = Callable[[Rng], Call]
+MAKERS: Final[dict[str, Maker]] = {
+    "v21": lambda rng: fsk_call(rng, "v21"),
+    "bell103": lambda rng: fsk_call(rng, "bell103"),
+    "v23": lambda rng: fsk_call(rng, "v23"),
+    "v22": lambda rng: v22_call(rng, bis=False),
+    "v22bis": lambda rng: v22_call(rng, bis=True),
+    "v22 (spandsp)": lambda rng: v22bis_spandsp(rng, bis=False),
+    "v22bis (spandsp)": lambda rng: v22bis_spandsp(rng, bis=True),
+    "v32": v32_call,
+    "v34": v34_call,
+    "v90": v90_call,
+    "v27ter": lambda rng: fax_burst(rng, "v27ter"),
+    "v29": lambda rng: fax_burst(rng, "v29"),
+    "v17": lambda rng: fax_burst(rng, "v17"),
+}
+"""Every kind of call, by the carrier it is named after."""
