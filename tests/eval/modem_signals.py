@@ -30,18 +30,15 @@ FAMILY: Final = {
     **dict.fromkeys(("v21", "bell103", "v22", "v22bis", "v23", "v32", "v34", "v90"), "modem"),
 }
 V34_CARRIERS_HZ: Final = {
-    2400: (1600, 1800),
-    19200 / 7: (11520 / 7, 12800 / 7),
-    2800: (1680, 5600 / 3),
-    3000: (1800, 2000),
-    3200: (12800 / 7, 1920),
-    24000 / 7: (96000 / 49, 96000 / 49),
-}
+    2400: (1600, 1800), 19200 / 7: (11520 / 7, 12800 / 7), 2800: (1680, 5600 / 3), 3000: (1800, 2000),
+    3200: (12800 / 7, 1920), 24000 / 7: (96000 / 49, 96000 / 49),
+}  # fmt: skip
 """V.34, tables 1 and 2: symbol rate, low and high carrier."""
 _PROBE: Final = {
-    150: 1, 300: -1, 450: 1, 600: 1, 750: 1, 1050: 1, 1350: 1, 1500: 1, 1650: -1, 1950: 1, 2100: 1, 2250: -1, 2550: 1,
-    2700: -1, 2850: 1, 3000: -1, 3150: -1, 3300: -1, 3450: -1, 3600: 1, 3750: 1,
-}  # fmt: skip
+    hz: -1 if hz in (300, 1650, 2250, 2700, 3000, 3150, 3300, 3450) else 1
+    for hz in range(150, 3751, 150)
+    if hz not in (900, 1200, 1800, 2400)
+}
 """V.34, table 17: the tones of L1 and L2 and their signs."""
 
 
@@ -122,12 +119,10 @@ def shaped(symbols: Symbols, baud: float, carrier_hz: float, rolloff: float, til
     else:
         shape = (away <= 1).astype(float)
     shape = shape * 10 ** (tilt_db / 20 * np.clip((hz - carrier_hz) / baud, -0.6, 0.6))
-    bins = np.rint((hz - carrier_hz) * periods * 0.7).astype(int) % count
-    shift = carrier_hz * periods * 0.7
-    bins = (np.arange(-samples // 2, samples // 2) - round(shift)) % count
+    bins = (np.arange(-samples // 2, samples // 2) - round(carrier_hz * periods * 0.7)) % count
     full = np.zeros(samples, np.complex128)
     full[np.arange(-samples // 2, samples // 2) % samples] = spectrum[bins] * shape
-    wave = np.fft.ifft(full).real * (samples / count) * np.sqrt(2 * baud / RATE) * np.sqrt(RATE / baud)
+    wave = np.fft.ifft(full).real * (samples / count) * np.sqrt(2)
     return np.asarray(wave[: round(symbols.size * RATE / baud)])
 
 
@@ -187,13 +182,13 @@ def v22_call(rng: Rng, *, bis: bool, seconds: float = 12.0) -> Call:
     left = round((seconds - caller.s) * 600)
     if bis:
         answered = caller.s + rng.uniform(0.06, 0.12)
-        mine = [s1, scrambled(answered + 0.6 - caller.s - 0.1 if False else 1000 * (answered + 0.7 - caller.s - 0.1))]
+        mine = [s1, scrambled(1000 * (answered + 0.6 - caller.s))]
         caller.add(low(np.concatenate([*mine, points(rng, left, data)])))
         usb1 = walk(round((answered - onset) * 600), np.array([3]))
         answerer.add(high(np.concatenate([usb1, s1, scrambled(500), points(rng, left, data)])))
     else:
         caller.add(low(np.concatenate([scrambled(1000), points(rng, left, 4)])))
-        answered = caller.s * 0 + heard + 0.456 + 0.27
+        answered = heard + 0.456 + 0.27
         usb1 = walk(round((answered - onset) * 600), np.array([3]))
         answerer.add(high(np.concatenate([usb1, points(rng, left, 4)])))
     name = "v22bis" if bis else "v22"
@@ -229,7 +224,9 @@ def v32_call(rng: Rng, *, seconds: float = 14.0) -> Call:
     caller.until(s)
     trn2, r2 = round(2400 * rng.uniform(0.6, 3.4)), round(2400 * rng.uniform(0.6, 1.5))
     left = round((seconds - s) * 2400)
-    caller.add(band(np.concatenate([alternating(200), *conditioning(trn2), points(rng, r2, 4), points(rng, left, size)])))
+    caller.add(
+        band(np.concatenate([alternating(200), *conditioning(trn2), points(rng, r2, 4), points(rng, left, size)]))
+    )
     answerer.until(s + (200 + 272 + trn2 + 300) / 2400)
     answerer.add(band(np.concatenate([*conditioning(1300), points(rng, 400, 4), points(rng, left, size)])))
     return _finish(caller, answerer, seconds, [Carrier("v32", ac, seconds)], rolloff=rolloff, points=size)
@@ -332,7 +329,7 @@ def v34_call(rng: Rng, *, seconds: float = 16.0) -> Call:
     answerer.add(down.wave(*down.training(rng.uniform(0.4, 1.9))))
     caller.until(answerer.s + rng.uniform(-0.02, 0.1))
     caller.add(up.wave(*up.training(rng.uniform(0.4, 1.9)), *up.data(seconds - caller.s)))
-    answerer.until(caller.samples / RATE * 0 + answerer.s + rng.uniform(1.0, 2.4))
+    answerer.until(answerer.s + rng.uniform(1.0, 2.4))
     answerer.add(down.wave(alternating(128), *down.data(seconds - answerer.s)))
     carriers = [Carrier("v34", phase3, seconds)]
     return _finish(caller, answerer, seconds, carriers, phase2_s=phase2, up=up.baud, down=down.baud)
@@ -425,26 +422,6 @@ def v22bis_spandsp(rng: Rng, *, bis: bool, seconds: float = 9.0) -> Call:
 def _of_spandsp(caller: NDArray[Any], answerer: NDArray[Any], carriers: Sequence[Carrier], **notes: object) -> Call:
     unit = max(float(np.sqrt(np.mean(side[side != 0].astype(float) ** 2))) for side in (caller, answerer))
     return Call(caller / unit, answerer / unit, tuple(carriers), notes)
-
-
-def fax_call(rng: Rng, name: str) -> Call:
-    """A whole T.30 call of libspandsp's; the carriers are where the caller's high-speed signal stands."""
-    modems: Any = name
-    call = spandsp.fax_call(modems=modems, ecm=bool(rng.integers(0, 2)), seed=int(rng.integers(1, 9)))
-    found = [Carrier(name, a, b) for a, b in _high_speed(call.caller) if b - a > 0.9]
-    return _of_spandsp(call.caller, call.answerer, found)
-
-
-def _high_speed(x: NDArray[Any]) -> list[tuple[float, float]]:
-    """Where more than a fifth of the energy is outside V.21's channel 2: nothing else of a fax caller's is, but CNG."""
-    frames = x[: x.size // 400 * 400].reshape(-1, 400).astype(float)
-    power = np.abs(np.fft.rfft(frames * np.hanning(400))) ** 2
-    total = power.sum(1) + 1
-    wide = power[:, 20:52].sum(1) + power[:, 103:150].sum(1)
-    cng = power[:, 53:58].sum(1)
-    on = (wide > 0.15 * total) & (cng < 0.5 * total) & (total > 1e9)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], on, [False]]).astype(int)))
-    return [(a * 0.05, b * 0.05) for a, b in edges.reshape(-1, 2).tolist()]
 
 
 def fax_burst(rng: Rng, name: str, *, seconds: float = 5.0) -> Call:
