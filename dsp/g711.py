@@ -23,6 +23,9 @@ Law = Literal["alaw", "ulaw"]
 IDLE: Final[dict[Law, int]] = {"alaw": 0xD5, "ulaw": 0xFF}
 """The byte of an idle channel: the smallest positive value."""
 
+_PIECE: Final = 32768
+"""Look-ups made at a time."""
+
 _Table = TypeVar("_Table", bound=NDArray[Any])
 
 _ULAW_BIAS = 0x84
@@ -35,7 +38,7 @@ def decode(law_bytes: NDArray[np.uint8], law: Law) -> NDArray[np.int16]:
     linear = np.empty(codes.shape, np.int16)
     flat, even = codes.reshape(-1), codes.size & ~1
     pairs = linear.reshape(-1)[:even].view(np.uint32)
-    np.take(_pair_table(law), flat[:even].view(np.uint16), out=pairs, mode="clip")
+    _look_up(_pair_table(law), flat[:even].view(np.uint16), pairs)
     if even < codes.size:
         linear.reshape(-1)[even] = decode_table(law)[flat[even]]
     return linear
@@ -45,8 +48,15 @@ def encode(linear: NDArray[np.int16], law: Law) -> NDArray[np.uint8]:
     """Companded bytes of linear values: any shape, the same shape back."""
     values = np.ascontiguousarray(linear, np.int16)
     codes = np.empty(values.shape, np.uint8)
-    np.take(encode_table(law), values.view(np.uint16), out=codes, mode="clip")
+    _look_up(encode_table(law), values.reshape(-1).view(np.uint16), codes.reshape(-1))
     return codes
+
+
+def _look_up(table: _Table, indexes: NDArray[np.uint16], out: _Table) -> None:
+    """`table[indexes]` in pieces: what numpy widens of the indexes stays in the cache."""
+    for at in range(0, indexes.size, _PIECE):
+        piece = slice(at, at + _PIECE)
+        table.take(indexes[piece], out=out[piece], mode="clip")
 
 
 def alaw_decode(law_bytes: NDArray[np.uint8]) -> NDArray[np.int16]:
