@@ -2,7 +2,8 @@
 
 A speaker or a track is in one half only: `seen`, on which thresholds may be chosen, or `unseen`; most languages too.
 Both have women and men; the fundamental of the voices was measured to see to that. About 4.5 h of speech and 50 min of
-music each. What was decoded is kept under `build/`. There is no singing: no package of Debian's has it alone.
+music each. What was decoded is kept under `build/`. One voice of the seen half sings; voices of
+games shout and have effects under them, which is harder than a telephone call.
 """
 
 import hashlib
@@ -30,6 +31,8 @@ KLETTRES, KTUBERLING = Path("/usr/share/klettres"), Path("/usr/share/ktuberling/
 ASTERISK, MOH = Path("/usr/share/asterisk/sounds"), Path("/usr/share/asterisk/moh")
 FILLETS, GCIN = Path("/usr/share/games/fillets-ng/sound/*"), Path("/usr/share/gcin-voice/ogg/*")
 SINGULARITY, ASC = Path("/usr/share/games/singularity/music"), Path("/usr/share/games/asc/music")
+HEDGEWARS = Path("/usr/share/games/hedgewars/Data")
+VOICES, TUNES = HEDGEWARS / "Sounds" / "voices", HEDGEWARS / "Music"
 
 SPEECH: Mapping[Part, Mapping[str, Path]] = {
     "seen": {
@@ -52,6 +55,13 @@ SPEECH: Mapping[Part, Mapping[str, Path]] = {
         "Lithuanian": KTUBERLING / "lt",
         "Slovene": KTUBERLING / "sl",
         "Finnish": KTUBERLING / "fi",
+        "Russian, game": VOICES / "Default_ru",
+        "English, mobster": VOICES / "Mobster",
+        "English, pirate": VOICES / "Pirate",
+        "English with Russian accent, game": VOICES / "Russian",
+        "English, singer": VOICES / "Singer",
+        "English, game": VOICES / "Default",
+        "Polish, with Russian accent": VOICES / "Russian_pl",
     },
     "unseen": {
         "Russian, woman": ASTERISK / "ru_RU_f_IvrvoiceRU",
@@ -74,6 +84,14 @@ SPEECH: Mapping[Part, Mapping[str, Path]] = {
         "Romanian": KTUBERLING / "ro",
         "Serbian": KTUBERLING / "sr",
         "Swedish": KTUBERLING / "sv",
+        "Ukrainian, game": VOICES / "Default_uk",
+        "Polish, game": VOICES / "Default_pl",
+        "Spanish, game": VOICES / "Default_es",
+        "English, hillbilly": VOICES / "HillBilly",
+        "English, surfer": VOICES / "Surfer",
+        "English, UK, game": VOICES / "British",
+        "English, robot": VOICES / "Robot",
+        "English, classic game": VOICES / "Classic",
     },
 }
 
@@ -91,6 +109,19 @@ MUSIC: Mapping[Part, Mapping[str, Path]] = {
         "Nebula": SINGULARITY / "Nebula.ogg",
         "Through Space": SINGULARITY / "Through Space.ogg",
         "Chimes They Fade": SINGULARITY / "lose" / "Chimes They Fade.ogg",
+        "Hedgewars, Art": TUNES / "Art.ogg",
+        "Hedgewars, Brick": TUNES / "Brick.ogg",
+        "Hedgewars, City": TUNES / "City.ogg",
+        "Hedgewars, Desert": TUNES / "Desert.ogg",
+        "Hedgewars, Freeway": TUNES / "Freeway.ogg",
+        "Hedgewars, Golf": TUNES / "Golf.ogg",
+        "Hedgewars, Jungle": TUNES / "Jungle.ogg",
+        "Hedgewars, Olympics": TUNES / "Olympics.ogg",
+        "Hedgewars, Sheep": TUNES / "Sheep.ogg",
+        "Hedgewars, hell": TUNES / "hell.ogg",
+        "Hedgewars, olympics_sd": TUNES / "olympics_sd.ogg",
+        "Hedgewars, pirate": TUNES / "pirate.ogg",
+        "Hedgewars, snow": TUNES / "snow.ogg",
     },
     "unseen": {
         "Macroform, The Simplicity": MOH / "macroform-the_simplicity.wav",
@@ -105,6 +136,19 @@ MUSIC: Mapping[Part, Mapping[str, Path]] = {
         "Orbital Elevator": SINGULARITY / "Orbital Elevator.ogg",
         "March Thee to Dis": SINGULARITY / "lose" / "March Thee to Dis.ogg",
         "Apex Aleph": SINGULARITY / "win" / "Apex Aleph.ogg",
+        "Hedgewars, Beach": TUNES / "Beach.ogg",
+        "Hedgewars, Castle": TUNES / "Castle.ogg",
+        "Hedgewars, Compost": TUNES / "Compost.ogg",
+        "Hedgewars, EarthRise": TUNES / "EarthRise.ogg",
+        "Hedgewars, Fruit": TUNES / "Fruit.ogg",
+        "Hedgewars, Halloween": TUNES / "Halloween.ogg",
+        "Hedgewars, Nature": TUNES / "Nature.ogg",
+        "Hedgewars, Rock": TUNES / "Rock.ogg",
+        "Hedgewars, bath": TUNES / "bath.ogg",
+        "Hedgewars, main_theme": TUNES / "main_theme.ogg",
+        "Hedgewars, oriental": TUNES / "oriental.ogg",
+        "Hedgewars, sdmusic": TUNES / "sdmusic.ogg",
+        "Hedgewars, underwater": TUNES / "underwater.ogg",
     },
 }
 
