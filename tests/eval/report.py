@@ -1,5 +1,6 @@
 """What a section of the evaluation hands back: rows of a table."""
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Literal
@@ -41,3 +42,15 @@ class Section:
     title: str
     rows: list[Row]
     notes: list[str] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
+    """Where something went wrong, for those who mend it: printed, never written into the document. Part `seen` only."""
+
+
+def shown(value: float, unit: str) -> str:
+    """A figure for a person: shares to a tenth of a thousandth, counts as they are, others to three figures."""
+    if unit == "share":
+        return f"{value:.4f}".rstrip("0").rstrip(".") if value not in (0, 1) else f"{value:.0f}"
+    if math.isnan(value):
+        return "none"
+    number = f"{value:,.0f}" if value == round(value) else f"{value:.3g}"
+    return f"{number} {unit}".rstrip()
