@@ -1,4 +1,5 @@
-"""Builds `_spandsp`: libspandsp 0.0.6 in API mode, with the loops of `src/spandsp_glue.h`."""
+"""Builds `_spandsp`: libspandsp 0.0.6 in API mode, with the loops of `src/spandsp_glue.h` and
+`src/spandsp_lines.h`."""
 
 from pathlib import Path
 
@@ -52,10 +53,15 @@ ffi.cdef("""
     int lk_v8_pair(unsigned modulations, int answer_tone, int16_t *out, int n, int *status);
     int lk_fax_pair(const char *tx_file, const char *rx_file, const char *caller, const char *answerer, int modems,
                     int ecm, int16_t *out, int n, lk_fax_result_t *result);
+
+    typedef struct lk_lines lk_lines_t;
+    lk_lines_t *lk_lines_new(int channels, int alaw, unsigned receivers, const int *elements, int element_count);
+    int lk_lines_feed(lk_lines_t *s, const uint8_t *law, size_t stride, int n);
+    void lk_lines_free(lk_lines_t *s);
 """)
 ffi.set_source(
     "cffi_bindings._spandsp",
-    '#include "spandsp_glue.h"',
+    '#include "spandsp_glue.h"\n#include "spandsp_lines.h"',
     include_dirs=[str(Path(__file__).parent / "src")],
     libraries=["spandsp", "tiff"],
     extra_compile_args=["-O2", "-Wno-unused-function"],
