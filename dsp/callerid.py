@@ -1,57 +1,84 @@
-"""Caller ID: FSK between the rings, or DTMF before the first.
+"""Caller ID: FSK between the rings, before them or in a call, or DTMF before the first.
 
-Bell 202 (1200 Hz mark, 2200 Hz space; Telcordia GR-30, China YDN 069-1997) and V.23 (1300/2100 Hz; ETSI EN 300 659)
-at 1200 bit/s: channel seizure, 80 or 180 bits of mark, then asynchronous bytes: type, length, body, checksum. A steady
-mark of 40 ms arms a channel; when the signal ends (or after 2 s) what was heard is demodulated once, bytes
-resynchronised on each start bit. The checksum decides: without it there is no event. SDMF (type 0x04) and MDMF (0x80)
-are read; names are ASCII or GBK.
+Bell 202 (1200 Hz mark, 2200 Hz space; Telcordia GR-30, China YDN 069-1997) and V.23 (1300/2100 Hz; ETSI EN 300 659-1,
+BT SIN 227) at 1200 bit/s: channel seizure (not in call waiting), 45 to 170 ms of mark, then asynchronous bytes: type,
+length, body, checksum, with mark between bytes wherever the exchange likes.
 
-DTMF caller ID: A, B, C or D, the number, and C, D, A or # at its end, with no pause of half a second inside.
+Three hops of steady mark flag a channel, by array operations over all of them. Where the mark ends and energy goes on,
+the audio since is read (`dsp.fsk`): a type that exists and a length make it a message, and it is read again when its
+last byte should have come, at the latest every 1.5 s, from where the reading stood; the law bytes are those of
+`dsp.history`. The checksum and the sense of the fields decide (`dsp.cid_message`): without them there is no event.
+When many lines ring at once, readings are put off, oldest first, to later steps: a tick does not wait for them.
 
-Limits: a message longer than 2.3 s is not kept; call-waiting messages (80 bits of mark) need 40 ms of it undisturbed.
+DTMF caller ID: A, B, C or D, the number, and C, D, A or # at its end, in the even pace of a machine.
+
+Limits: two signals on the line at once (a voice over the message) are not separated. SMS and advice of charge are not
+caller ID. DTMF has no checksum.
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dsp import cid_message
 from dsp.events import RATE, Event
-from dsp.fsk import soft
-from dsp.history import History
+from dsp.fsk import AsyncReader, Keying, Place, Slicer
+from dsp.history import STEPS, History
 from dsp.reports import Reports
 from dsp.tones import HOP, STEP, Bank
 
 STANDARDS: Final = (("bell202", 1200, 2200), ("v23", 1300, 2100))
 """Name, mark and space in hertz."""
 
-_BIT: Final = RATE / 1200
-_TRIES: Final = tuple((window, late) for late in (0.0, 0.6, -0.6) for window in (7, 8, 6))
-"""Length of the demodulator's window and shift of the sampling instant, samples: a bit is no whole number of samples,
-and which fits best depends on the phases. The checksum says which was right."""
-_SHARE = 0.6
-_LEVEL = 10 ** (-45 / 10)
-_ARM_BITS: Final = 3
-_ARM_MASK, _ARM_SIGN = np.uint8(0b111), 0b011
-"""Two steps of mark after one without: 40 ms."""
-_GONE_STEPS = 3
-_READS: Final = 2
-"""Channels demodulated in one step, so that a storm of tones does not hold up the tick; the others wait."""
-_LONGEST_STEPS = 100
-_BEFORE_STEPS = 8
-_WAIT_STEPS = 10
-_SDMF, _MDMF = 0x04, 0x80
-_NUMBER = frozenset("0123456789*#+ABCD-")
+_KEYINGS: Final = tuple(Keying(mark, space, 1200) for _, mark, space in STANDARDS)
+_SHARE: Final = np.float32(0.5)
+_LEVEL: Final = np.float32(10 ** (-46 / 10))
+_OFF_HZ: Final = 40.0
+_IDLE, _READING = -1, -2
+_PURE: Final = 0.6
+_OVER: Final = np.float32(0.8)
+_FIRST_HOPS: Final = 4
+"""From the step in which the mark ended until type and length have come."""
+_PIECE: Final = round(1.5 * RATE)
+_OLDEST: Final = (STEPS - 1) * STEP
+_ROOM: Final = 16000
+"""Samples read in one step, all channels together; there is always room for one reading."""
+_QUALITY: Final = 0.6
+_LATER_HOPS: Final = 2
+_MARGIN: Final = 16
+_ENOUGH: Final = 800
+"""Samples of data from which the centres of marks and spaces are better known than before."""
+
+_DTMF_STARTS, _DTMF_ENDS = frozenset("ABCD"), frozenset("ABCD#")
+_DTMF_NUMBER: Final = re.compile("[ABCD][0-9]{3,24}[ABCD#]")
+_DTMF_ABSENT: Final = {
+    "B00C": "unavailable", "B10C": "private", "D1#": "private", "D2#": "international", "D3#": "unavailable",
+}  # fmt: skip
+_MOST_DIGITS: Final = 25
+_LONGEST_PACE_S: Final = 0.5
+"""From the beginning of a digit to the next."""
+_DTMF_DIGIT: Final = 400
+"""Samples that the last digit is taken to last."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    number: str
-    """Empty where it was withheld."""
-    fields: dict[str, str]
-    """`type` (sdmf, mdmf), and what was sent of `number`, `name`, `time` (MMDDhhmm) and `absent` (P private, O
-    unknown)."""
+@dataclass(slots=True)
+class _Reading:
+    """A channel on which a message is, or may be, under way. Positions are samples since the first."""
+
+    channel: int
+    standard: int
+    first: int
+    """From here on it is listened to; at first, a step that is mark."""
+    data: bytearray = field(default_factory=bytearray)
+    place: Place | None = None
+    slicer: Slicer | None = None
+    start: int = 0
+    """First sample of its first byte."""
 
 
 class FskCallerId:
@@ -60,67 +87,134 @@ class FskCallerId:
     def __init__(self, channels: int, bank: Bank, history: History) -> None:
         self._bank, self._history = bank, history
         self._rows = np.array([bank.row(mark) for _, mark, _ in STANDARDS], np.intp)
-        bank.expect(self._rows.tolist(), _SHARE)
-        self._marks = np.zeros((2, channels), np.uint8)
-        """Whether a mark was heard, a bit a step."""
-        self._idle_steps = _ARM_BITS
-        self._waiting = False
-        self._armed = np.zeros(channels, np.int16)
-        """Steps since a mark was sure; 0 where none was."""
-        self._standard = np.zeros(channels, np.int8)
-        self._level = np.zeros(channels, np.float32)
-        self._gone = np.zeros(channels, np.int8)
+        bank.expect(self._rows.tolist(), float(_SHARE))
+        self._before = np.zeros((2, channels), np.bool_)
+        """Where a mark was alone in the step before."""
+        self._quiet_steps = 2
+        self._state = np.full(channels, _IDLE, np.int8)
+        """The standard whose mark goes on, else `_IDLE` or `_READING`."""
+        self._share = np.zeros(channels, np.float32)
+        """The largest share of the energy that the mark has had."""
+        self._sure = np.zeros(channels, np.int64)
+        """Sample at which the last step began that was mark throughout."""
+        self._any_marked = False
+        self._due: list[tuple[int, int, _Reading]] = []
+        """Hop, channel and what is to be read then: a heap."""
 
     def step(self, hop: int, out: Reports) -> None:
         """The two hops after hop number `hop`."""
-        if any(self._bank.any_alone[row] for row in self._rows):
-            self._idle_steps = 0
-        elif self._idle_steps < _ARM_BITS:
-            self._idle_steps += 1
-        if self._idle_steps < _ARM_BITS:
-            self._arm()
-        if self._waiting:
-            self._await_ends(hop, out)
+        alone = self._bank.any_alone
+        self._quiet_steps = 0 if any(alone[row] for row in self._rows) else self._quiet_steps + 1
+        if self._quiet_steps < 2 or self._any_marked:
+            self._watch(hop)
+        if self._due and self._due[0][0] <= hop:
+            self._read_due(hop, out)
 
-    def _arm(self) -> None:
-        energy = self._bank.energy_20ms
-        marks = self._bank.power_20ms[self._rows]
-        self._marks <<= 1
-        self._marks |= (marks > np.maximum(_SHARE * energy, 2 * _LEVEL)) & (marks == marks.max(0))
-        standard, c = np.nonzero(self._marks & _ARM_MASK == _ARM_SIGN)
-        fresh = self._armed[c] == 0
-        if fresh.any():
-            c = c[fresh]
-            self._armed[c], self._standard[c] = 1, standard[fresh]
-            self._level[c], self._gone[c] = energy[c], 0
-            self._waiting = True
+    def _watch(self, hop: int) -> None:
+        """Where a mark has become steady, and where a steady one has ended."""
+        alone = self._bank.alone[self._rows]
+        standard, c = np.nonzero((alone | self._before) & (self._state == _IDLE))
+        self._before = alone
+        if c.size:
+            steady = self._steady(self._rows[standard], c)
+            c = c[steady]
+            self._state[c], self._share[c] = standard[steady], 0
+            self._any_marked = self._any_marked or c.size > 0
+        if self._any_marked:
+            self._await_ends(hop)
 
-    def _await_ends(self, hop: int, out: Reports) -> None:
-        energy = self._bank.energy_20ms
-        armed = np.flatnonzero(self._armed)
-        self._waiting = armed.size > 0
-        self._armed[armed] += 1
-        low = energy[armed] < 0.1 * self._level[armed]
-        self._gone[armed] = np.where(low, self._gone[armed] + 1, 0)
-        over = (self._gone[armed] >= _GONE_STEPS) | (self._armed[armed] > _LONGEST_STEPS)
-        # What has waited too long has left the history.
-        self._armed[armed[self._armed[armed] > _LONGEST_STEPS + _WAIT_STEPS]] = 0
-        for channel in armed[over][:_READS].tolist():
-            self._read(hop, channel, out)
-            self._armed[channel] = 0
+    def _await_ends(self, hop: int) -> None:
+        c = np.flatnonzero(self._state >= 0)
+        self._any_marked = c.size > 0
+        share = self._bank.power_20ms[self._rows[self._state[c]], c] / np.maximum(self._bank.energy_20ms[c], _LEVEL)
+        most = self._share[c] = np.maximum(self._share[c], share)
+        self._sure[c[share > 0.9 * most]] = hop * HOP
+        over = share < _OVER * most
+        # What a strong mark leaves of the seizure is a share of a half.
+        self._state[c[over & (most < _PURE)]] = _IDLE
+        for channel in c[over & (most >= _PURE)].tolist():
+            reading = _Reading(channel, int(self._state[channel]), int(self._sure[channel]))
+            self._state[channel] = _READING
+            heappush(self._due, (hop + _FIRST_HOPS, channel, reading))
 
-    def _read(self, hop: int, channel: int, out: Reports) -> None:
-        steps = int(self._armed[channel]) + _BEFORE_STEPS
-        x = self._history.last(np.array([channel], np.intp), steps * STEP)
-        end = (hop + 2) * HOP
-        first = int(self._standard[channel])
-        for name, mark, space in (STANDARDS[first], STANDARDS[1 - first]):
-            message = _try_all(x, mark, space)
-            if message is not None:
-                evidence = {"standard": name, **message.fields}
-                out.begin(channel, "cid", end - x.shape[1], message.number, 0.99, evidence)
-                out.end(channel, "cid", end)
-                return
+    def _steady(self, rows: NDArray[np.intp], c: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Whether three of the last four hops, together, are a mark and at its frequency."""
+        slots = self._bank.slots(4)[:, None]
+        powers = self._bank.energies[slots, self._bank.power_row + rows, c]
+        marks = powers > np.maximum(_SHARE * self._bank.energies[slots, 0, c], _LEVEL)
+        near = np.abs(self._bank.offset_hz(rows, c)) < _OFF_HZ
+        steady: NDArray[np.bool_] = marks[1] & marks[2] & ((marks[0] & near[0]) | (marks[3] & near.all(0)))
+        return steady
+
+    def _read_due(self, hop: int, out: Reports) -> None:
+        room = _ROOM
+        while self._due and self._due[0][0] <= hop and room > 0:
+            _, channel, reading = heappop(self._due)
+            room -= (hop + 2) * HOP - reading.first
+            again = self._read((hop + 2) * HOP, reading, out)
+            if again is None:
+                self._state[channel] = _IDLE
+            else:
+                heappush(self._due, (hop + again, channel, reading))
+
+    def _read(self, now: int, r: _Reading, out: Reports) -> int | None:
+        """Go on reading; hops until there is more to be read, None when it is over."""
+        keying = _KEYINGS[r.standard]
+        wanted = now - r.first + keying.reach
+        if wanted > _OLDEST:
+            return None
+        x = self._history.last(np.array([r.channel], np.intp), wanted)[0]
+        if not _go_on(r, keying.amplitudes(x)):
+            return None
+        assert r.place is not None
+        if missing := _missing(r):
+            r.first = int(r.place.edge) - _MARGIN
+            ahead = r.place.edge + missing * r.place.byte_samples + keying.reach + _MARGIN - now
+            return max(_LATER_HOPS, -(-int(min(ahead, _PIECE)) // HOP))
+        message = cid_message.parse(bytes(r.data))
+        quality = r.place.quality / len(r.data)
+        if message is not None and quality > _QUALITY:
+            name = STANDARDS[r.standard][0]
+            out.begin(r.channel, "cid", r.start, message.number, quality, {"standard": name, **message.fields})
+            out.end(r.channel, "cid", r.place.edge)
+        return None
+
+
+def _missing(r: _Reading) -> int:
+    """Bytes that have not been read."""
+    return r.data[1] + 3 - len(r.data) if len(r.data) > 1 else 2
+
+
+def _go_on(r: _Reading, amplitudes: NDArray[np.float32]) -> bool:
+    """Read from amplitudes that begin at sample `r.first`; False where there is no message."""
+    if r.slicer is None or r.place is None:
+        r.slicer = Slicer.begin(amplitudes[:, :STEP], amplitudes[:, STEP:])
+        return r.slicer.keyed and _begin(r, AsyncReader(r.slicer.soft(amplitudes)))
+    sure = int(_missing(r) * r.place.byte_samples)
+    if sure > _ENOUGH:
+        r.slicer = r.slicer.better(amplitudes[:, :sure])
+    r.place.edge -= r.first
+    reader = AsyncReader(r.slicer.soft(amplitudes))
+    good = _read_on(reader, r.place, r.data)
+    r.place.edge += r.first
+    return good
+
+
+def _begin(r: _Reading, reader: AsyncReader) -> bool:
+    """Look for the first start bit; False where what follows it is no message."""
+    for start in reader.first_starts():
+        r.place, r.data = Place(float(start)), bytearray()
+        if _read_on(reader, r.place, r.data):
+            r.place.edge += r.first
+            r.start = r.first + start
+            return True
+    return False
+
+
+def _read_on(reader: AsyncReader, place: Place, data: bytearray) -> bool:
+    if len(data) < 2 and not (reader.read(place, data, 2) and cid_message.begins(bytes(data))):
+        return False
+    return len(data) < 2 or reader.read(place, data, data[1] + 3)
 
 
 class DtmfCallerId:
@@ -131,106 +225,32 @@ class DtmfCallerId:
 
     def digit(self, event: Event, out: Reports) -> None:
         """A digit began."""
-        heard = self._heard.get(event.channel)
-        if heard is not None and event.start_s - heard[-1].start_s > 0.6:
-            heard = None
-        if heard is None:
-            self._heard.pop(event.channel, None)
-            if event.value in "ABCD":
-                self._heard[event.channel] = [event]
+        heard = self._heard.pop(event.channel, [])
+        if heard and event.start_s - heard[-1].start_s > _LONGEST_PACE_S:
+            heard = []
+        if heard and event.value in _DTMF_ENDS:
+            self._report([*heard, event], out)
+        elif (heard and len(heard) <= _MOST_DIGITS) or event.value in _DTMF_STARTS:
+            self._heard[event.channel] = [*heard, event]
+
+    def _report(self, heard: list[Event], out: Reports) -> None:
+        said = "".join(event.value for event in heard)
+        fields = dtmf_fields(said)
+        paces = [after.start_s - before.start_s for before, after in pairwise(heard)]
+        # A machine dials evenly. A digit that was not heard leaves a hole, and the number is wrong.
+        if fields is None or max(paces) > 1.7 * min(paces) + 0.01:
             return
-        heard.append(event)
-        if event.value in "ABCD#":
-            del self._heard[event.channel]
-            number = "".join(e.value for e in heard[1:-1])
-            if 3 <= len(number) <= 24:
-                start = heard[0].start_sample
-                out.begin(event.channel, "cid", start, number, 0.95, {"standard": "dtmf", "number": number})
-                out.end(event.channel, "cid", event.start_sample + 400)
+        first, last = heard[0], heard[-1]
+        evidence = {"standard": "dtmf", "type": "dtmf", "digits": said, **fields}
+        out.begin(first.channel, "cid", first.start_sample, fields.get("number", ""), 0.95, evidence)
+        out.end(first.channel, "cid", last.start_sample + _DTMF_DIGIT)
 
 
-def _try_all(x: NDArray[np.float32], mark_hz: float, space_hz: float) -> Message | None:
-    """The message in `x[1, samples]`. Only where the first try finds bytes at all are the others worth their time."""
-    for window, late in _TRIES:
-        signal = soft(x, mark_hz, space_hz, window)[0]
-        message = read_message(signal, late)
-        if message is not None:
-            return message
-        if (window, late) == _TRIES[0] and not any(len(_bytes(signal, s, late)) > 3 for s in _starts(signal)):
-            return None
-    return None
+def dtmf_fields(said: str) -> dict[str, str] | None:
+    """What the digits from the starting letter to the end say; None where they are no caller ID.
 
-
-def read_message(signal: NDArray[np.float32], late_samples: float = 0.0) -> Message | None:
-    """The first message with a right checksum in a demodulated signal (1 mark, -1 space; 8000 a second)."""
-    for start in _starts(signal):
-        message = _parse(_bytes(signal, start, late_samples))
-        if message is not None:
-            return message
-    return None
-
-
-def _starts(signal: NDArray[np.float32]) -> list[int]:
-    """Where a start bit follows at least 20 bits of mark."""
-    mark = signal > 0
-    falls = np.flatnonzero(mark[:-1] & ~mark[1:])
-    marked = np.concatenate([[0], np.cumsum(mark)])
-    need = round(20 * _BIT)
-    falls = falls[falls >= need]
-    starts: list[int] = falls[marked[falls + 1] - marked[falls + 1 - need] >= 0.95 * need].tolist()
-    return starts
-
-
-def _bytes(signal: NDArray[np.float32], start: int, late_samples: float) -> bytes:
-    """Asynchronous bytes from the start bit after sample `start`, as many as the second one (the length) announces."""
-    found = bytearray()
-    edge = start + 0.5
-    while len(found) < 2 or len(found) < found[1] + 3:
-        middles = edge + late_samples + (np.arange(10) + 0.5) * _BIT
-        centres = middles.astype(np.intp)
-        if centres[-1] + 1 >= signal.size:
-            break
-        part = middles - centres
-        bits = signal[centres] * (1 - part) + signal[centres + 1] * part > 0
-        if bits[0] or not bits[9]:
-            break
-        found.append(int(np.packbits(bits[1:9], bitorder="little")[0]))
-        # The next start bit: the first fall after the middle of the stop bit, within 20 bits of idling.
-        rest = signal[centres[9] : centres[9] + round(20 * _BIT)]
-        falls = np.flatnonzero((rest[:-1] > 0) & (rest[1:] <= 0))
-        if not falls.size:
-            break
-        a, b = rest[falls[0]], rest[falls[0] + 1]
-        edge = float(centres[9] + falls[0] + a / (a - b))
-    return bytes(found)
-
-
-def _parse(data: bytes) -> Message | None:
-    if len(data) < 4 or len(data) != data[1] + 3 or sum(data) % 256 or data[0] not in (_SDMF, _MDMF):
-        return None
-    body = data[2:-1]
-    if data[0] == _SDMF:
-        return _message("sdmf", {"time": _text(body[:8]), "number": _text(body[8:])})
-    fields: dict[str, str] = {}
-    while body:
-        if len(body) < 2 or len(body) < 2 + body[1]:
-            return None
-        name = {1: "time", 2: "number", 4: "absent", 7: "name", 8: "name_absent"}.get(body[0])
-        if name is not None:
-            fields[name] = _text(body[2 : 2 + body[1]])
-        body = body[2 + body[1] :]
-    return _message("mdmf", fields)
-
-
-def _message(kind: str, fields: dict[str, str]) -> Message | None:
-    number = fields.get("number", "").strip()
-    if number in ("P", "O"):
-        fields = {**fields, "number": "", "absent": number}
-        number = ""
-    if not set(number) <= _NUMBER:
-        return None
-    return Message(number, {"type": kind, **fields})
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("gb18030", "replace").strip()
+    ETSI EN 300 659-1, annex on DTMF, and its national variants: A or D (China also B and C) and the number; B00 and
+    B10, D1, D2 and D3 say why there is none."""
+    if absent := _DTMF_ABSENT.get(said):
+        return {"absent": absent}
+    return {"number": said[1:-1]} if _DTMF_NUMBER.fullmatch(said) else None
