@@ -64,9 +64,12 @@ def main() -> None:
         cores = {"ours_channels_a_core": "ours", "spandsp_channels_a_core": "libspandsp", "ratio": "ratio"}
         dtmf = {"what": "what", "channels": "channels", **cores}
         table("DTMF alone, channels a core (CPU time)", [figures["dtmf"]], dtmf)
-        ticks = {"tick_ms_p50": "tick p50 ms", "tick_ms_p99": "p99 ms"}
+        ticks = {"us_a_channel": "µs a channel", "tick_ms": "tick ms", "tick_ms_p50": "p50", "tick_ms_p99": "p99"}
         table("All detectors, mixed traffic, channels a core (CPU time)", figures["all_on"], {**dtmf, **ticks})
-        out.print(f"  beside it libspandsp does {figures['all_on'][0]['what_spandsp_does']}")
+        out.print(f"  libspandsp does: {dsp_bench.SPANDSP_DOES}.")
+        out.print(f"  ours alone does: {dsp_bench.SPANDSP_HAS_NOT}.")
+        parts = {"what": "detector"} | {n: f"{n} channels" for n in figures["parts"][0] if n != "what"}
+        table("The same by detector, µs a step of 20 ms", figures["parts"], parts)
         paths = path_bench.all_figures(Path(folder))
         columns = {
             "what": "what", "channels_per_core": "channels a core", "core_percent": "% of a core",
