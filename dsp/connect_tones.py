@@ -1,15 +1,24 @@
 """The tones by which machines introduce themselves: CNG, calling tone, answer tones.
 
-ITU-T T.30 (CNG 1100 +-38 Hz), V.25 (answer tone 2100 +-15 Hz, phase reversals every 450 ms; calling tone 1300 Hz),
-V.8 (ANSam: 2100 Hz with 20 % of 15 Hz amplitude modulation), Bell 103 (2225 Hz). A tone is taken where its part of
-the energy is large and its frequency, from the turn of phase between hops, stays put: speech and music pass through
-these frequencies but do not stand still on them.
+ITU-T T.30 (CNG 1100 +-38 Hz, 0.5 s), V.25 (answer tone 2100 +-15 Hz, phase reversals every 450 ms; calling tone
+1300 Hz, 0.5 to 0.7 s), V.8 clause 3.3 (ANSam: 2100 Hz with 20 % of 15 Hz amplitude modulation), Bell 103 (2225 Hz).
 
-The kind of a 2100 Hz tone is told from its own amplitude and phase, hop by hop: a reversal is a turn by half a circle
-between two stretches that are each steady, the modulation is the 15 Hz line of the amplitude. An answer tone is first
-reported as `ans`, `ansam` where 200 ms show it, and corrected under the same id.
+Every 80 ms the channels where one of the four frequencies stands out are read from the bank's ring: a hop is good
+where the tone holds its share of the energy and turns from the hop before as its frequency wants. Bits of 64 hops tell
+runs of good hops, with gaps of 30 ms closed. What has run for 180 ms is measured whole: frequency, share of the energy,
+how far its phase strays from a straight line (doubled, so that a reversal is no stray) and how even its amplitude is.
 
-Limits: two tones at once on a mixed line are both heard while neither is 4 dB under everything else.
+- A tone that is clean (nearly all of the energy, straight, even, beginning at once) is reported then.
+- One with a second signal on the line (somebody says hello, ring-back) is believed for its length: CNG when it ends
+  within 425 to 575 ms of its beginning, an answer tone after most of a second. Notes of music have the share or the
+  length but rarely both, and fade.
+- A calling tone is reported when it ends: 1300 Hz that goes on is the idle mark of V.23.
+
+The kind of a 2100 Hz tone, first reported as `ans`, is told from its own amplitude and phase and corrected under the
+same id. Modulation is a 15 Hz line that explains most of what the amplitude does over 200 ms without a reversal (an
+echo of the tone makes the line stronger or weaker and adds a step after each reversal). A reversal turns a phase that
+stood still for 50 ms by half a circle to where it stands still again, one or two times 450 ms after the beginning or
+after another reversal; `ans_pr` waits until it is known that the tone is not modulated.
 """
 
 from dataclasses import dataclass
@@ -28,173 +37,351 @@ class Steady:
     value: str
     hz: float
     tolerance_hz: float
-    rows_hz: tuple[float, ...]
-    sure_steps: int
-    """Reported after this many steps of 20 ms that follow a first."""
 
 
 TONES: Final = (
-    Steady("cng", "cng", 1100, 44, (1065, 1100, 1135), 8),
-    Steady("calling_tone", "ct", 1300, 20, (1300,), 12),
-    Steady("answer_tone", "ans", 2100, 22, (2100,), 10),
-    Steady("answer_tone", "bell_ans", 2225, 20, (2225,), 9),
+    Steady("cng", "cng", 1100, 39),
+    Steady("calling_tone", "ct", 1300, 16),
+    Steady("answer_tone", "ans", 2100, 16),
+    Steady("answer_tone", "bell_ans", 2225, 15),
 )
-_ANS: Final = 2
+_CNG, _CT, _ANS, _BELL = range(4)
 
-_SHARE = 0.4
-_LEVEL = np.float32(2 * 10 ** (-46 / 10))
-_WANDER_HZ = 7.0
-"""Largest root mean square of the distance of the frequency from its mean."""
-_MISSES = 3
-_KIND_STEPS = 75
-_RING = 64
-_AM, _AM_STEPS = 0.12, 5
-"""Depth that shows modulation, and how often it is looked for."""
-_WAVE: Final = np.exp(-2j * np.pi * 15 * HOP_S * np.arange(40)).astype(np.complex64)
+_PACE: Final = 4
+"""Steps between two looks."""
+_TURN: Final = 0
+"""Which of them has a look: the slow detectors take turns."""
+_NEW: Final = 2 * _PACE
+_DEPTH: Final = 64
+"""Hops remembered."""
+_SHARE, _LEVEL = np.float32(0.2), np.float32(2 * 10 ** (-46 / 10))
+_SLACK_HZ = 8.0
+"""How far one hop may stray beyond the tolerance of the whole."""
+_MISSES = 4
+"""Hops after which a tone is over."""
+_FIRST_HOPS = 18
+_JOINED: Final = 5
+"""Hops after the beginning in which an echo may join, and after the end in which it may be left alone."""
+
+Hops = NDArray[np.int64]
+Bits = NDArray[np.uint64]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What runs of good hops are like, each `[n]`."""
+
+    hz: NDArray[np.float32]
+    """Distance from the nominal frequency."""
+    share: NDArray[np.float32]
+    straight: NDArray[np.float32]
+    """1 where the doubled phase keeps to a line."""
+    uneven: NDArray[np.float32]
+    """Standard deviation of the amplitude, of its mean."""
+    begun: NDArray[np.float32]
+    """Amplitude of the first 40 ms, of the mean."""
+    before: NDArray[np.float32]
+    """Energy of the 60 ms before, of the tone's."""
+    waving: NDArray[np.float32]
+    """Part of what the amplitude does that 15 Hz explains."""
+    solid: NDArray[np.float32]
+    """Part of the hops that are good."""
 
 
 class ConnectTones:
-    """Steady tones of machines on `channels` channels. `run[tone, channel]`: steps heard so far."""
+    """Steady tones of machines on `channels` channels."""
 
     def __init__(self, channels: int, bank: Bank, kinds: frozenset[str]) -> None:
         self._bank = bank
-        self._channels = channels
-        self.tones = tuple(tone for tone in TONES if tone.kind in kinds)
-        width = max((len(tone.rows_hz) for tone in self.tones), default=1)
-        rows = [[bank.row(f) for f in tone.rows_hz] for tone in self.tones]
-        self._rows = np.array([(r * width)[:width] for r in rows], np.intp)
-        self._shift = np.array([[bank.grid_hz[r] for r in rs] for rs in self._rows], np.float32)
-        self._shift -= np.array([[tone.hz] for tone in self.tones], np.float32)
-        shape = (len(self.tones), channels)
-        self.run = np.zeros(shape, np.int32)
-        self._miss = np.zeros(shape, np.int8)
-        self._mean, self._square = (np.zeros(shape, np.float32) for _ in range(2))
-        self._sure = np.array([tone.sure_steps for tone in self.tones], np.int32)
-        self._tolerance = np.array([tone.tolerance_hz for tone in self.tones], np.float32)
-        self._ans = next((i for i, tone in enumerate(self.tones) if tone is TONES[_ANS]), None)
-        self._line = np.zeros((_RING, channels), np.complex64)
-        self._at = 0
-        self._start = np.zeros(shape, np.int64)
-        self._signs = sorted(set(self._rows.ravel().tolist()))
-        bank.expect(self._signs, _SHARE)
-        self._sign = np.zeros(channels, np.bool_)
+        self._tones = np.array([i for i, tone in enumerate(TONES) if tone.kind in kinds], np.intp)
+        self._rows = np.array([bank.row(TONES[i].hz) for i in self._tones], np.intp)
+        bank.expect(self._rows.tolist(), float(_SHARE))
+        tolerance_hz = np.array([tone.tolerance_hz for tone in TONES], np.float32)
+        self._tolerance = tolerance_hz
+        self._within = np.cos(2 * np.pi * HOP_S * (tolerance_hz[self._tones, None] + _SLACK_HZ))
+        shape = (len(TONES), channels)
+        self._good = np.zeros(shape, np.uint64)
+        """Bit k: the tone turned as it should into the hop k hops ago."""
+        self._line = np.zeros((_DEPTH, *shape), np.complex64)
+        self._energy = np.zeros((_DEPTH, channels), np.float32)
+        self._start = np.full(shape, -1, np.int64)
+        """Hop in which the tone that goes on began, -1 where there is none."""
+        self._told = np.zeros(shape, np.bool_)
+        self.sounding = np.zeros(channels, np.bool_)
+        """`[channels]`: something stands where such a tone would."""
         self.running = False
-        """Some tone has been heard on some channel, and may go on."""
+        """`sounding` somewhere."""
+        self._kinds = _Kinds(channels)
 
     @staticmethod
     def frequencies_hz(kinds: frozenset[str]) -> list[float]:
         """What the bank must hold for these kinds."""
-        return [f for tone in TONES if tone.kind in kinds for f in tone.rows_hz]
+        return [tone.hz for tone in TONES if tone.kind in kinds]
 
     def step(self, hop: int, out: Reports) -> None:
         """The two hops after hop number `hop`."""
-        if not self.running and not any(self._bank.any_alone[row] for row in self._signs):
-            self._sign.fill(False)
+        if hop // 2 % _PACE != _TURN:
             return
-        if self._ans is not None:
-            row = self._rows[self._ans, 0]
-            self._line.real[self._at : self._at + 2] = self._bank.re[1:, row]
-            self._line.imag[self._at : self._at + 2] = self._bank.im[1:, row]
-            self._at = (self._at + 2) % _RING
-        # A tone begins where something stands alone for two steps running: most of what speech has is gone by then.
-        sign = np.logical_or.reduce(self._bank.alone[self._signs], axis=0)
-        flagged = sign & self._sign
-        self._sign = sign
+        slots = self._bank.slots(_NEW)
+        self._energy[(hop + 1 + np.arange(1 - _NEW, 1)) % _DEPTH] = self._bank.energies[slots, 0]
         if self.running:
-            flagged |= self.run.any(0)
-        c = flagged.nonzero()[0]
-        if not c.size:
-            self.running = False
+            self._good <<= np.uint64(_NEW)
+        elif not any(self._bank.any_alone[row] for row in self._rows):
             return
-        of_rows = self._bank.power_20ms[self._rows[:, :, None], c]
-        heard = of_rows.max(1) > np.maximum(_SHARE * self._bank.energy_20ms[c], _LEVEL)
-        tone, at = np.nonzero(heard | (self.run[:, c] > 0))
-        if tone.size:
-            self._follow(hop, tone, c[at], heard[tone, at], of_rows[tone, :, at].argmax(1), out)
-        self.running = bool(self.run[:, c].any())
+        flagged = np.logical_or.reduce(self._bank.alone[self._rows], axis=0)
+        if self.running:
+            flagged |= self.sounding
+        c = flagged.nonzero()[0]
+        if c.size:
+            self._look(hop + 1, c, out)
 
-    def _follow(
+    def _look(self, newest: int, c: NDArray[np.intp], out: Reports) -> None:
+        """Channels `c`, up to hop `newest`."""
+        bank, slots = self._bank, self._bank.slots(2 * _NEW)
+        at = slots[:, None, None]
+        line = np.empty((slots.size, self._rows.size, c.size), np.complex64)
+        line.real = bank.sums[at, self._rows[:, None], c]
+        line.imag = bank.sums[at, self._rows[:, None] + len(bank.grid_hz), c]
+        energy = bank.energies[slots[:, None], 0, c]
+        turn = line[1:] * line[:-1].conj()
+        power = line.real**2 + line.imag**2
+        good = power[1:] + power[:-1] > np.maximum(_SHARE * (energy[1:] + energy[:-1]), _LEVEL)[:, None]
+        good &= turn.real > self._within * np.abs(turn)
+        tones, bits = self._tones[:, None], _packed(good)
+        bits |= self._good[tones, c]
+        self._good[tones, c] = bits
+        going = np.bitwise_count(bits & np.uint64(0xFF)) >= 6
+        going |= self._start[tones, c] >= 0
+        t, k = going.nonzero()
+        self.running |= bool(t.size)
+        if t.size:
+            tone, c = self._tones[t], c[k]
+            hops = (newest + np.arange(1 - slots.size, 1))[:, None] % _DEPTH
+            self._line[hops, tone, c] = line[:, t, k]
+            self._follow(newest, tone, c, bits[t, k], out)
+
+    def _follow(self, newest: int, tone: NDArray[np.intp], c: NDArray[np.intp], bits: Bits, out: Reports) -> None:
+        """Where the tones on channels `c` begin, go on and end."""
+        quiet, run = _last_run(bits)
+        last, start = newest - quiet, self._start[tone, c]
+        first = last - run
+        over = (quiet >= _MISSES) | ((first > start + 2) & (run < _DEPTH - 8))
+        over &= start >= 0
+        if over.any():
+            end = np.where(quiet >= _MISSES, last, first - _MISSES)
+            self._end(newest, tone[over], c[over], bits[over], end[over], out)
+            start[over] = -1
+        start = np.where((start < 0) & (run >= 6) & (quiet < _MISSES), first, start)
+        self._start[tone, c] = start
+        self.sounding[c] = False
+        self.sounding[c[start >= 0]] = True
+        self.running = bool(self.sounding.any())
+        told = self._told[tone, c]
+        due = (start >= 0) & ~told & (last - start >= _FIRST_HOPS)
+        if due.any():
+            due_at = tone[due], c[due]
+            seen = self._measure(newest, *due_at, bits[due], start[due], last[due])
+            hops = last[due] - start[due]
+            sure = self._clean(due_at[0], seen, hops) | self._lasting(due_at[0], seen, hops)
+            self._begin(*due_at, start[due], seen, sure, out)
+        kind = told & (start >= 0) & (tone == _ANS) & (quiet == 0)
+        if kind.any():
+            c = c[kind]
+            line = self._line[(newest - np.arange(_Kinds.HOPS - 1, -1, -1)) % _DEPTH][:, _ANS, c]
+            self._kinds.step(newest, c, start[kind], line, out)
+
+    def _measure(
+        self, newest: int, tone: NDArray[np.intp], c: NDArray[np.intp], bits: Bits, start: Hops, last: Hops
+    ) -> Measured:
+        """The hops of a tone that an echo up to 50 ms late has joined, up to `last`, of the 64 remembered."""
+        ago = np.arange(_DEPTH)[:, None]
+        hops = newest - ago
+        line, energy = self._line[hops % _DEPTH, tone, c], self._energy[hops % _DEPTH, c]
+        of_run = (hops > start + _JOINED) & (hops <= last)
+        good = of_run & ((bits >> ago.astype(np.uint64)) & np.uint64(1)).astype(np.bool_)
+        count = np.maximum(good.sum(0), 1)
+        turn = np.angle((line[:-1] * line[1:].conj() * good[:-1]).sum(0))
+        length = np.abs(line)
+        # Turned back to where it would stand in the newest hop, and doubled.
+        doubled = (line / np.maximum(length, 1e-9) * np.exp(1j * turn * ago)) ** 2
+        straight = np.abs((doubled * good).sum(0)) / count
+        power = (length**2 * good).sum(0)
+        mean = np.maximum((length * good).sum(0) / count, 1e-9)
+        uneven = np.sqrt(np.maximum(power / count / mean**2 - 1, 0))
+        hz = turn / np.float32(2 * np.pi * HOP_S)
+        share = power / np.sinc(hz * HOP_S) ** 2 / np.maximum((energy * good).sum(0), 1e-9)
+        at_first = (hops > start + 1) & (hops <= start + 4)
+        begun = np.where(at_first.any(0), (length * at_first).sum(0) / np.maximum(at_first.sum(0), 1) / mean, 1)
+        in_front = (hops < start) & (hops >= start - 6)
+        before = (energy * in_front).sum(0) / 6 / np.maximum(power / count, 1e-9)
+        wave = np.exp(-2j * np.pi * 15 * HOP_S * ago) * good
+        waving = 2 * np.abs((length * wave).sum(0) / count / mean) ** 2 / np.maximum(uneven**2, 1e-9)
+        return Measured(hz, share, straight, uneven, begun, before, waving, count / np.maximum(of_run.sum(0), 1))
+
+    def _clean(self, tone: NDArray[np.intp], seen: Measured, hops: Hops) -> NDArray[np.bool_]:
+        """Nothing else begins like this."""
+        even = (seen.uneven < 0.07) | ((tone == _ANS) & (seen.uneven < 0.4) & (seen.waving > 0.6))
+        clean = even & (seen.share > 0.9) & (seen.straight > 0.98) & (seen.before < 0.3)
+        clean |= (seen.share > 0.7) & (seen.straight > 0.993) & (seen.uneven < 0.028) & (seen.before < 0.6)
+        clean &= (seen.solid > 0.9) & (seen.begun > 0.6) & (seen.begun < 1.6)
+        clean &= (hops < np.where(tone == _CNG, 35, 55)) & (tone != _CT)
+        clean &= np.abs(seen.hz) <= self._tolerance[tone]
+        return clean
+
+    def _lasting(self, tone: NDArray[np.intp], seen: Measured, hops: Hops) -> NDArray[np.bool_]:
+        """An answer tone with something else on the line."""
+        even = (seen.uneven < 0.08) | ((seen.uneven < 0.16) & (seen.share > 0.7))
+        even |= (tone == _ANS) & (seen.waving > 0.6)
+        lasting = even & (hops >= 70) & (seen.share > 0.4) & (seen.straight > 0.98) & (seen.solid > 0.8)
+        lasting &= (tone >= _ANS) & (np.abs(seen.hz) <= self._tolerance[tone])
+        return lasting
+
+    def _burst(self, tone: NDArray[np.intp], seen: Measured, hops: Hops) -> NDArray[np.bool_]:
+        """A whole CNG or calling tone."""
+        cng = (tone == _CNG) & (hops >= 41) & (hops <= 64)
+        ct = (tone == _CT) & (hops >= 41) & (hops <= 82)
+        whole = (seen.share > 0.3) & (seen.straight > 0.985) & (seen.solid > 0.8) & (seen.uneven < 0.06)
+        whole &= (cng | ct) & (np.abs(seen.hz) <= self._tolerance[tone])
+        return whole
+
+    def _begin(
         self,
-        hop: int,
         tone: NDArray[np.intp],
         c: NDArray[np.intp],
-        heard: NDArray[np.bool_],
-        best: NDArray[np.intp],
+        start: Hops,
+        seen: Measured,
+        sure: NDArray[np.bool_],
         out: Reports,
     ) -> None:
-        rows = self._rows[tone, best]
-        offset = self._bank.offset_hz(rows, c).sum(0) / 2
-        offset += self._shift[tone, best]
-        heard = heard & (np.abs(offset) <= self._tolerance[tone])
-        self._miss[tone, c] = np.where(heard, 0, self._miss[tone, c] + 1)
-        lost = (self._miss[tone, c] >= _MISSES) & (self.run[tone, c] > 0)
-        self._lose(hop, tone[lost], c[lost], out)
-        tone, c, offset = tone[heard], c[heard], offset[heard]
-        run = self.run[tone, c]
-        self._start[tone, c] = np.where(run == 0, hop - 2, self._start[tone, c])
-        self.run[tone, c] = run + 1
-        delta = offset - self._mean[tone, c]
-        self._mean[tone, c] += delta / (run + 1)
-        self._square[tone, c] += delta * (offset - self._mean[tone, c])
-        self._judge(hop, tone, c, out)
+        for i in sure.nonzero()[0].tolist():
+            what, channel = TONES[tone[i]], int(c[i])
+            evidence = {"hz": round(what.hz + float(seen.hz[i]), 1), "share": round(float(seen.share[i]), 2)}
+            out.begin(channel, what.kind, int(start[i] + 1) * HOP, what.value, 0.95, evidence)
+            self._told[tone[i], channel] = True
+            if tone[i] == _ANS:
+                self._kinds.begin(channel)
 
-    def _lose(self, hop: int, tone: NDArray[np.intp], c: NDArray[np.intp], out: Reports) -> None:
-        for t, channel in zip(tone.tolist(), c.tolist(), strict=True):
-            event = out.open(channel, self.tones[t].kind)
-            if event is not None and (event.value == "bell_ans") == (self.tones[t].value == "bell_ans"):
-                out.end(channel, self.tones[t].kind, (hop + 2) * HOP - _MISSES * STEP)
-        self.run[tone, c] = 0
-        self._mean[tone, c] = 0
-        self._square[tone, c] = 0
+    def _end(
+        self, newest: int, tone: NDArray[np.intp], c: NDArray[np.intp], bits: Bits, end: Hops, out: Reports
+    ) -> None:
+        start = self._start[tone, c]
+        told = self._told[tone, c]
+        fresh = ~told & (tone <= _CT) & (end - start >= 38)
+        if fresh.any():
+            at = tone[fresh], c[fresh]
+            seen = self._measure(newest, *at, bits[fresh], start[fresh], end[fresh] - _JOINED)
+            sure = self._burst(at[0], seen, end[fresh] - start[fresh])
+            self._begin(*at, start[fresh], seen, sure, out)
+            told = self._told[tone, c]
+        for i in told.nonzero()[0].tolist():
+            event = out.open(int(c[i]), TONES[tone[i]].kind)
+            if event is not None and (event.value == "bell_ans") == (tone[i] == _BELL):
+                out.end(int(c[i]), TONES[tone[i]].kind, int(end[i] + 1) * HOP)
+        self._told[tone, c] = False
 
-    def _judge(self, hop: int, tone: NDArray[np.intp], c: NDArray[np.intp], out: Reports) -> None:
-        run = self.run[tone, c]
-        wander = np.sqrt(self._square[tone, c] / run)
-        # A reversal inside a step throws its frequency far off: the tolerance test has kept it out of the mean.
-        new = (run >= self._sure[tone]) & (run <= self._sure[tone] + 10) & (wander <= _WANDER_HZ)
-        for t, channel, hz in zip(tone[new].tolist(), c[new].tolist(), self._mean[tone[new], c[new]], strict=True):
-            if out.open(channel, self.tones[t].kind) is None:
-                evidence = {"hz": round(self.tones[t].hz + float(hz), 1)}
-                start = int(self._start[t, channel]) * HOP
-                out.begin(channel, self.tones[t].kind, start, self.tones[t].value, 0.95, evidence)
-        # Its kind is known after a second and a half at the latest.
-        answering = (tone == self._ans) & (run >= self._sure[tone]) & (run < _KIND_STEPS)
-        if answering.any():
-            self._kind(c[answering], run[answering], out)
 
-    def _kind(self, c: NDArray[np.intp], run: NDArray[np.int32], out: Reports) -> None:
-        """Reversals and modulation of the 2100 Hz tones on channels `c`, heard for `run` steps."""
-        assert self._ans is not None
-        recent = self._line[(self._at - 10 + np.arange(10)) % _RING][:, c]
-        # Undo the distance from 2100 Hz, so that an unbroken tone stands still.
-        turn = np.exp(np.complex64(-2j * np.pi * HOP_S) * (self._mean[self._ans, c] - self._shift[self._ans, 0]))
-        length = np.abs(recent)
-        # Two hops before against two hops after a possible reversal that may fall anywhere in the hop between.
-        unit = recent / np.maximum(length, 1e-9) * turn ** np.arange(10)[:, None]
-        before, after = unit[:4].sum(0), unit[6:].sum(0)
-        turned = (before * after.conj()).real < -0.6 * 4 * 4
-        turned &= np.minimum(length[:4].min(0), length[6:].min(0)) > 0.4 * length.max(0)
-        modulated = np.zeros(c.size, np.float32)
-        due = (run % _AM_STEPS == 0).nonzero()[0]
-        if due.size:
-            modulated[due] = self._modulation(c[due], run[due])
-        for at in (turned | (modulated > _AM)).nonzero()[0].tolist():
-            self._correct(int(c[at]), bool(turned[at]), float(modulated[at]), out)
+class _Kinds:
+    """Modulation and reversals of the 2100 Hz tones that have been reported."""
 
-    def _modulation(self, c: NDArray[np.intp], run: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Depth of the 15 Hz modulation over the last 400 ms, or 200 where there is no more."""
-        length = np.abs(self._line[(self._at - 40 + np.arange(40)) % _RING][:, c])
-        length[:20] *= run >= 20
-        depth: NDArray[np.float32] = 2 * np.abs(_WAVE @ length) / np.maximum(length.sum(0), 1e-9)
-        return depth
+    HOPS: Final = 24
+    _AM_HOPS: Final = 20
+    """Three turns of 15 Hz."""
+    _WAVE: Final = np.exp(-2j * np.pi * 15 * HOP_S * np.arange(_AM_HOPS)).astype(np.complex64)
+    _STRETCH, _GAP = 5, 2
+    """Hops on either side of a reversal that must stand still, and hops between."""
+    _PERIOD_HOPS = 45
 
-    def _correct(self, channel: int, flip: bool, am: float, out: Reports) -> None:
-        event = out.open(channel, "answer_tone")
-        if event is None or event.value == "bell_ans":
+    def __init__(self, channels: int) -> None:
+        self._calm = np.full(channels, -1, np.int64)
+        """Hop from which no edge disturbs the amplitude."""
+        self._flip = np.full(channels, -1, np.int64)
+        """Hop of the last turn by half a circle."""
+        self._modulated, self._plain = (np.zeros(channels, np.int8) for _ in range(2))
+        self._reversed = np.zeros(channels, np.bool_)
+
+    def begin(self, channel: int) -> None:
+        for array in (self._calm, self._flip):
+            array[channel] = -1
+        for votes in (self._modulated, self._plain, self._reversed):
+            votes[channel] = 0
+
+    def step(self, newest: int, c: NDArray[np.intp], start: Hops, line: NDArray[np.complex64], out: Reports) -> None:
+        """`line[24, n]`: the last hops of the tones on channels `c`, which began in `start`."""
+        self._reverse(newest, c, start, line)
+        calm = np.maximum(self._calm[c], start + 5)
+        due = newest - calm >= self._AM_HOPS
+        if due.any():
+            depth, part = self._modulation(np.abs(line[-self._AM_HOPS :, due]))
+            yes = (depth > 0.07) & (part > 0.5)
+            sure = yes & (depth > 0.1) & (part > 0.8)
+            self._modulated[c[due]] += np.where(sure, 2, yes)
+            self._plain[c[due]] += depth < 0.05
+        modulated = self._modulated[c] >= 2
+        reversed_ = self._reversed[c] & (modulated | (self._plain[c] > 0))
+        for i in (modulated | reversed_).nonzero()[0].tolist():
+            value = ("ansam" if modulated[i] else "ans") + ("_pr" if reversed_[i] else "")
+            event = out.open(int(c[i]), "answer_tone")
+            if event is not None and event.value not in (value, "bell_ans"):
+                out.change(int(c[i]), "answer_tone", value, 0.95, event.evidence)
+
+    def _reverse(self, newest: int, c: NDArray[np.intp], start: Hops, line: NDArray[np.complex64]) -> None:
+        turn = np.angle((line[1:] * line[:-1].conj()).sum(0))
+        length = np.abs(line)
+        unit = line / np.maximum(length, 1e-9) * np.exp(-1j * turn * np.arange(self.HOPS)[:, None])
+        n = self._STRETCH
+        stretches = np.lib.stride_tricks.sliding_window_view(unit, n, axis=0).sum(-1)
+        before, after = stretches[: -n - self._GAP], stretches[n + self._GAP :]
+        still = np.minimum(np.abs(before), np.abs(after)) > 0.9 * n
+        flipped = still & ((before * after.conj()).real < -0.75 * n * n)
+        # The reversal is in the middle of those places that show it.
+        at = (
+            newest
+            - self.HOPS
+            + 1
+            + n
+            + (flipped * np.arange(len(flipped))[:, None]).sum(0) // np.maximum(flipped.sum(0), 1)
+        )
+        fresh = flipped.any(0) & (at > self._flip[c] + 8) & (at > start + 8)
+        if not fresh.any():
             return
-        modulated = event.value.startswith("ansam") or am > _AM
-        reversed_ = event.value.endswith("_pr") or flip
-        value = ("ansam" if modulated else "ans") + ("_pr" if reversed_ else "")
-        if value != event.value:
-            evidence = {**event.evidence, "am_percent": round(100 * am)}
-            out.change(channel, "answer_tone", value, 0.95, evidence)
+        c, at, start = c[fresh], at[fresh], start[fresh]
+        since = np.stack([at - start, at - self._flip[c]])
+        since[1, self._flip[c] < 0] = 0
+        periods = np.rint(since / self._PERIOD_HOPS)
+        on_time = (periods >= 1) & (np.abs(since - periods * self._PERIOD_HOPS) <= 4)
+        self._reversed[c] |= on_time.any(0)
+        self._flip[c] = at
+        self._calm[c] = at + 5
+
+    def _modulation(self, length: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Depth of the 15 Hz line of amplitudes `[20, n]`, and the part of their variance that it explains."""
+        mean = np.maximum(length.mean(0), 1e-9)
+        depth: NDArray[np.float32] = 2 * np.abs(self._WAVE @ length) / (self._AM_HOPS * mean)
+        part: NDArray[np.float32] = depth**2 / 2 / np.maximum((length / mean).var(0), 1e-9)
+        return depth, part
+
+
+_WEIGHTS: Final = (2.0 ** np.arange(2 * _NEW - 2, -1, -1)).astype(np.float32)
+
+
+def _packed(good: NDArray[np.bool_]) -> Bits:
+    """`[tones, n]`: bit k is `good[-1 - k]`."""
+    bits = _WEIGHTS @ good.reshape(len(good), -1).astype(np.float32)
+    return bits.reshape(good.shape[1:]).astype(np.uint64)
+
+
+def _last_run(bits: Bits) -> tuple[Hops, Hops]:
+    """Hops since the last good one (64 where there is none), and the length of the run that ended there, in which
+    gaps of three are closed."""
+    one = np.uint64(1)
+    quiet = np.bitwise_count((bits & -bits) - one)
+    two = bits | bits << one
+    wide = two | two << np.uint64(2)
+    two = wide & wide >> one
+    closed = (two & two >> np.uint64(2)) >> np.minimum(quiet, 63).astype(np.uint64)
+    open_ = ~closed
+    run = np.bitwise_count((open_ & -open_) - one)
+    return quiet.astype(np.int64), run.astype(np.int64)
+
+
+assert STEP == 2 * HOP

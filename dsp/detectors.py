@@ -162,7 +162,7 @@ class Detectors:
         if self._dtmf is not None and self._dtmf.any_sounding:
             explained |= self._dtmf.sounding
         if self._connect is not None and self._connect.running:
-            explained |= (self._connect.run > 1).any(0)
+            explained |= self._connect.sounding
         if self._v21 is not None and self._v21.any_busy:
             explained |= self._v21.busy
         return ~explained
