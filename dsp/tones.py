@@ -78,9 +78,11 @@ class Bank:
         self.grid_hz = tuple(dict.fromkeys(round(f / GRID_HZ) * GRID_HZ for f in frequencies_hz))
         self._row = {f: i for i, f in enumerate(self.grid_hz)}
         tones = len(self.grid_hz)
-        self.input = np.zeros((channels, STEP), np.float32)
-        hops = self.input.reshape(channels, 2, HOP)
-        self._hops, self._hops_first = hops, hops.transpose(1, 2, 0)
+        rows, width = 2 * tones + _LOW, _width(channels, 2 * tones + _LOW)
+        whole = np.zeros((width, STEP), np.float32)
+        self.input = whole[:channels]
+        self._hops = whole.reshape(width, 2, HOP)
+        self._hops_first = self._hops.transpose(1, 2, 0)
         matrices = _matrices(np.array(self.grid_hz, np.float64))
         self._matrices = [matrices[phase : phase + 2] for phase in range(0, _PHASES, 2)]
         groups = {name: [self.row(f) for f in hz] for name, hz in (groups_hz or {}).items()}
@@ -88,23 +90,28 @@ class Bank:
         self.power_row = 2 + len(groups)
         self._gather = _gather(tones, list(groups.values()))
         # Slot 0 repeats the last one, so that a step and the hop before it are neighbours at every turn of the ring.
-        self.sums = np.zeros((1 + RING, 2 * tones + _LOW, channels), np.float32)
-        self.energies = np.full((1 + RING, self.power_row + tones, channels), 1e-12, np.float32)
-        self._turns = [_Turn(self, self.sums[at : at + 3], self.energies[at : at + 3]) for at in range(0, RING, 2)]
+        self._sums = np.zeros((1 + RING, rows, width), np.float32)
+        self._energies = np.full((1 + RING, self.power_row + tones, width), 1e-12, np.float32)
+        self.sums, self.energies = self._sums[..., :channels], self._energies[..., :channels]
+        three = [slice(at, at + 3) for at in range(0, RING, 2)]
+        self._turns = [_Turn(self, self._sums[of], self._energies[of], channels) for of in three]
         self._slots = 1 + (np.arange(RING)[:, None] + np.arange(RING)) % RING
         self._steps = -1
         # Squares of all correlations, and last the energy as it came.
-        self._squares = np.zeros((2, 2 * tones + _LOW + 1, channels), np.float32)
+        self._squares = np.zeros((2, rows + 1, width), np.float32)
         self._squares_of_sums, self._squares_of_x = self._squares[:, :-1], self._squares[:, -1]
         self._squares_re, self._squares_im = self._squares[:, :tones], self._squares[:, tones : 2 * tones]
-        self._totals_20ms = np.zeros((self.power_row + tones, channels), np.float32)
-        self.energy_and_raw_20ms = self._totals_20ms[:2]
-        self.energy_20ms, self.raw_20ms = self.energy_and_raw_20ms
-        self.together = {name: self._totals_20ms[row] for name, row in self.group_row.items()}
-        self.power_20ms = self._totals_20ms[self.power_row :]
+        self._totals_20ms = np.zeros((self.power_row + tones, width), np.float32)
+        self._energy_20ms = self._totals_20ms[0]
+        totals_20ms = self._totals_20ms[:, :channels]
+        self.energy_and_raw_20ms = totals_20ms[:2]
+        self.energy_20ms, self.raw_20ms = totals_20ms[:2]
+        self.together = {name: totals_20ms[row] for name, row in self.group_row.items()}
+        self.power_20ms = totals_20ms[self.power_row :]
         self._share = np.full((tones, 1), np.inf, np.float32)
-        self._least = np.empty(channels, np.float32)
-        self.alone = np.zeros((tones, channels), np.bool_)
+        self._least = np.empty(width, np.float32)
+        self._alone = np.zeros((tones, width), np.bool_)
+        self.alone = self._alone[:, :channels]
         self.any_alone: list[bool] = [False] * tones
         self._expect_first(0)
         self._show(self._turns[-1])
@@ -122,8 +129,9 @@ class Bank:
     def _expect_first(self, rows: int) -> None:
         """Only the first `rows` of all are compared with the energy in each step."""
         self._expected = self._share[:rows]
-        self._expected_power, self._expected_alone = self.power_20ms[:rows], self.alone[:rows]
-        self._bar = np.empty((rows, self.alone.shape[1]), np.float32)
+        self._expected_power = self._totals_20ms[self.power_row : self.power_row + rows]
+        self._expected_alone = self._alone[:rows]
+        self._bar = np.empty(self._expected_alone.shape, np.float32)
         self._unexpected = [False] * (len(self.grid_hz) - rows)
 
     def slots(self, hops: int) -> NDArray[np.intp]:
@@ -136,7 +144,7 @@ class Bank:
         self._steps += 1
         turn = self._turns[self._steps % len(self._turns)]
         if turn is self._turns[0]:
-            self.sums[0], self.energies[0] = self.sums[-1], self.energies[-1]
+            self._sums[0], self._energies[0] = self._sums[-1], self._energies[-1]
         np.matmul(self._matrices[self._steps % len(self._matrices)], self._hops_first, out=turn.sums_now)
         np.square(turn.sums_now, out=self._squares_of_sums)
         np.einsum("chn,chn->hc", self._hops, self._hops, out=self._squares_of_x)
@@ -145,7 +153,7 @@ class Bank:
         np.maximum(turn.energies_now, 1e-12, out=turn.energies_now)
         np.add(turn.totals_first, turn.totals_second, out=self._totals_20ms)
         if self._expected.size:
-            np.maximum(self.energy_20ms, _FAINTEST, out=self._least)
+            np.maximum(self._energy_20ms, _FAINTEST, out=self._least)
             np.multiply(self._expected, self._least, out=self._bar)
             np.greater(self._expected_power, self._bar, out=self._expected_alone)
             found: list[bool] = np.logical_or.reduce(self._expected_alone, axis=1).tolist()
@@ -179,14 +187,28 @@ class Bank:
 class _Turn:
     """Views of one step and the hop before it in the rings, made once."""
 
-    def __init__(self, bank: Bank, sums: Floats, totals: Floats) -> None:
+    def __init__(self, bank: Bank, sums: Floats, totals: Floats, channels: int) -> None:
         tones, power_row = len(bank.grid_hz), bank.power_row
         self.sums_now = sums[1:]
-        self.re, self.im = sums[:, :tones], sums[:, tones : 2 * tones]
         self.totals_first, self.totals_second = totals[1:]
-        self.gathered_now, self.energies_now = totals[1:, :power_row], totals[1:, :2]
-        self.energy, self.power, self.power_now = totals[:, 0], totals[:, power_row:], totals[1:, power_row:]
+        self.gathered_now, self.energies_now, self.power_now = (
+            totals[1:, :power_row],
+            totals[1:, :2],
+            totals[1:, power_row:],
+        )
+        sums, totals = sums[..., :channels], totals[..., :channels]
+        self.re, self.im = sums[:, :tones], sums[:, tones : 2 * tones]
+        self.energy, self.power = totals[:, 0], totals[:, power_row:]
         self.hops_together = {name: totals[:, row] for name, row in bank.group_row.items()}
+
+
+def _width(channels: int, rows: int) -> int:
+    """How many channels the products are made for: `channels` and some that stay silent.
+
+    A channel's sums must not depend on how many others there are, nor on how many tones are looked for. BLAS has
+    another kernel, which adds up in another order, for products of less than 100,000 multiplications, and for what is
+    left of a row after a multiple of 16."""
+    return -(-max(channels, 100_001 // (rows * HOP) + 1) // 16) * 16
 
 
 def _gather(tones: int, groups: list[list[int]]) -> NDArray[np.float32]:

@@ -54,3 +54,19 @@ def test_the_rings_hold_the_last_hops_in_order(steps: int) -> None:
     assert (totals[:, 0] <= whole + 1e-6).all() and (totals[:, bank.group_row["all"]] <= whole).all()
     np.testing.assert_array_equal(bank.energy, bank.energies[bank.slots(RING)[-3:], 0])
     np.testing.assert_array_equal(bank.power, bank.energies[bank.slots(RING)[-3:], bank.power_row :])
+
+
+def test_a_channel_does_not_depend_on_how_many_others_there_are_nor_on_other_tones() -> None:
+    """Bit for bit: a decision must not hang on the company a channel is in."""
+    x = np.random.default_rng(5).normal(0, 0.1, (530, 320)).astype(np.float32)
+    many, few = bank_after(x, all=HZ), Bank(2, HZ[:1])
+    for n in (1, 7, 8, 17, 24, 33, 96, 200, 451):
+        some = bank_after(x[:n], all=HZ)
+        np.testing.assert_array_equal(some.sums, many.sums[..., :n])
+        np.testing.assert_array_equal(some.energies, many.energies[..., :n])
+        assert some.input.shape == (n, 160) and some.power_20ms.shape == (len(HZ), n)
+    for at in (0, 160):
+        few.input[:] = x[:2, at : at + 160]
+        few.step()
+    np.testing.assert_array_equal(few.power_20ms[0], many.power_20ms[0, :2])
+    np.testing.assert_array_equal(few.energy_20ms, many.energy_20ms[:2])
