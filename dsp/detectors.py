@@ -50,6 +50,7 @@ class Detectors:
         Raises ValueError for an unknown law, zone or kind, or fewer than one channel.
         """
         self.kinds = _checked(channels, law, zone, detectors)
+        heard = _heard(self.kinds)
         self._out = Reports()
         self._pending = np.empty((channels, STEP), np.uint8)
         self._filled = 0
@@ -57,14 +58,14 @@ class Detectors:
         self._pairs = expansion_of_pairs(law)
         self.level_dbm0 = np.full(channels, FLOOR_DBM0, np.float32)
         self.active = np.zeros(channels, np.bool_)
-        steps = STEPS if self.kinds & {"v21", "carrier", "cid"} else 1
+        steps = STEPS if heard & {"v21", "carrier", "cid"} else 1
         self._history = History(channels, IDLE[law], expansion(law), steps)
-        self._bank = bank = Bank(channels, _frequencies(self.kinds, zone), _groups(self.kinds))
+        self._bank = bank = Bank(channels, _frequencies(heard, zone), _groups(heard))
         self._expanded = bank.input.view(np.complex64)
-        on = self.kinds.__contains__
+        on = heard.__contains__
         self._activity = Activity(channels, bank)
-        self._dtmf = Dtmf(channels, bank) if on("dtmf") or on("cid") else None
-        self._connect = ConnectTones(channels, bank, self.kinds) if self.kinds & _CONNECT else None
+        self._dtmf = Dtmf(channels, bank) if on("dtmf") else None
+        self._connect = ConnectTones(channels, bank, heard) if heard & _CONNECT else None
         self._v21 = V21Preamble(channels, bank, self._history) if on("v21") else None
         self._progress = Progress(channels, bank, ZONES[zone], self._activity) if on("progress") else None
         self._carriers = Carriers(channels, self._history) if on("carrier") else None
@@ -72,18 +73,22 @@ class Detectors:
         self._dtmf_cid = DtmfCallerId()
         self._speech = Speech(channels) if on("speech") else None
         self._class = Classifier(channels) if on("class") else None
+        self._explained = np.zeros(channels, np.bool_)
+        self._nothing_explained = np.ones(channels, np.bool_)
+        self._nothing_explained.flags.writeable = False
 
     def feed(self, block: NDArray[np.uint8]) -> list[Event]:
         """What became certain in `block`, uint8 `[channels, n]` for any n."""
         if block.shape[:1] != self._pending.shape[:1] or block.ndim != 2 or block.dtype != np.uint8:
             raise ValueError(f"Block {block.dtype}{list(block.shape)}: uint8 [{self._pending.shape[0]}, n] is wanted.")
+        samples = block.shape[1]
         at = 0
-        while at < block.shape[1]:
-            if self._filled == 0 and block.shape[1] - at >= STEP:
+        while at < samples:
+            if self._filled == 0 and samples - at >= STEP:
                 self._step(block[:, at : at + STEP])
                 at += STEP
                 continue
-            taken = min(STEP - self._filled, block.shape[1] - at)
+            taken = min(STEP - self._filled, samples - at)
             self._pending[:, self._filled : self._filled + taken] = block[:, at : at + taken]
             self._filled += taken
             at += taken
@@ -98,7 +103,7 @@ class Detectors:
         return self._wanted()
 
     def _wanted(self) -> list[Event]:
-        """Digits are heard for caller ID too, but reported only where they were asked for."""
+        """What is heard only for the sake of another kind is not reported."""
         return [event for event in self._out.take() if event.kind in self.kinds]
 
     def restart(self, channels: NDArray[np.intp]) -> None:
@@ -109,7 +114,7 @@ class Detectors:
     def _step(self, law_bytes: NDArray[np.uint8]) -> None:
         hop, out = self._hop, self._out
         kept = self._history.write(law_bytes)
-        np.take(self._pairs, kept.view(np.uint16), out=self._expanded, mode="clip")
+        self._pairs.take(kept.view(np.uint16), out=self._expanded, mode="clip")
         self._bank.step()
         self._activity.step()
         self.level_dbm0, self.active = self._activity.level_dbm0, self._activity.active
@@ -124,19 +129,24 @@ class Detectors:
             self._v21.step(hop, out)
         if self._cid is not None:
             self._cid.step(hop, out)
-        for event in out.since(before):
+        if len(out) > before:
+            self._digits(before)
+        if self._speech is not None or self._class is not None or self._carriers is not None:
+            self._judge(hop, before)
+        self._hop += 2
+
+    def _digits(self, before: int) -> None:
+        """What began since there were `before` reports and is a digit: it may be of a caller's number, and the silence
+        around it is of no cadence."""
+        for event in self._out.since(before):
             if event.kind == "dtmf" and event.end_s is None:
                 if self._cid is not None:
-                    self._dtmf_cid.digit(event, out)
+                    self._dtmf_cid.digit(event, self._out)
                 if self._progress is not None:
                     self._progress.digit(event.channel)
-        self._judge(hop, before)
-        self._hop += 2
 
     def _judge(self, hop: int, before: int) -> None:
         """Carriers, speech and class, which rest on what the others heard in this step."""
-        if self._speech is None and self._class is None and self._carriers is None:
-            return
         plain = self._nothing_else()
         if self._carriers is not None:
             self._carriers.step(hop, self._activity, plain, self._out)
@@ -155,17 +165,23 @@ class Detectors:
             self._class.step(hop, self._activity, plain, self._out)
 
     def _nothing_else(self) -> NDArray[np.bool_]:
-        """`[channels]`: no tone, digit or data sounds, so what is heard may be speech."""
-        explained = np.zeros(self._pending.shape[0], np.bool_)
+        """`[channels]`: no tone, digit or data sounds, so what is heard may be speech. Not to be changed."""
+        found = []
         if self._progress is not None and self._progress.lately:
-            explained |= self._progress.heard()
+            found.append(self._progress.heard())
         if self._dtmf is not None and self._dtmf.any_sounding:
-            explained |= self._dtmf.sounding
+            found.append(self._dtmf.sounding)
         if self._connect is not None and self._connect.running:
-            explained |= self._connect.sounding
+            found.append(self._connect.sounding)
         if self._v21 is not None and self._v21.any_busy:
-            explained |= self._v21.busy
-        return ~explained
+            found.append(self._v21.busy)
+        if not found:
+            return self._nothing_explained
+        explained = self._explained
+        np.logical_not(found[0], out=explained)
+        for other in found[1:]:
+            np.greater(explained, other, out=explained)  # and not
+        return explained
 
 
 def _checked(channels: int, law: str, zone: str, detectors: Iterable[str] | None) -> frozenset[str]:
@@ -181,6 +197,17 @@ def _checked(channels: int, law: str, zone: str, detectors: Iterable[str] | None
     return kinds
 
 
+def _heard(kinds: frozenset[str]) -> frozenset[str]:
+    """What must be listened for so that these kinds can be told: the class of a call rests on every machine, tone and
+    digit, the name of a carrier on the class, and caller ID may be digits."""
+    heard = kinds
+    if heard & {"class", "carrier"}:
+        heard |= frozenset(KINDS) - {"cid", "speech"}
+    if "cid" in heard:
+        heard |= {"dtmf"}
+    return heard
+
+
 def _frequencies(kinds: frozenset[str], zone: Zone) -> list[float]:
     """What the bank must hold for these kinds; first what is listened for alone."""
     wanted: list[float] = ConnectTones.frequencies_hz(kinds)
@@ -190,7 +217,7 @@ def _frequencies(kinds: frozenset[str], zone: Zone) -> list[float]:
         wanted += [f for pair in sorted(ZONES[zone].sets, key=len) for f in pair]
     if "v21" in kinds:
         wanted += (MARK_HZ, SPACE_HZ)
-    if kinds & {"dtmf", "cid"}:
+    if "dtmf" in kinds:
         wanted += LOW_HZ + HIGH_HZ
     if kinds & {"class", "carrier"}:
         wanted += VOICED_HZ
@@ -202,7 +229,7 @@ def _groups(kinds: frozenset[str]) -> dict[str, tuple[float, ...]]:
     groups: dict[str, tuple[float, ...]] = {}
     if kinds & {"class", "carrier"}:
         groups["voiced"] = VOICED_HZ
-    if kinds & {"dtmf", "cid"}:
+    if "dtmf" in kinds:
         groups["dtmf"] = LOW_HZ + HIGH_HZ
     if "v21" in kinds:
         groups["v21"] = (MARK_HZ, SPACE_HZ)
