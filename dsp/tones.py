@@ -10,9 +10,14 @@ is turned at run time. Detectors correct for the distance between the grid and t
 
 Four more rows are Legendre polynomials: what they take up is constant offset, ringing (25 Hz) and mains hum, and is
 left out of the energy that tones are compared with.
+
+One group of tones may be heard above whatever sounds below 480 Hz (`Above`): its rows are orthogonal to nine rows more
+that with the Legendre rows span 40 to 480 Hz, every dial tone and the harmonics of hum, to some -30 dB; what these
+take up is its energy `below`.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -34,6 +39,19 @@ _FAINTEST: Final = np.float32(2 * 10 ** (-46 / 10))
 """No tone is looked for in less energy than this, two hops together."""
 
 Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Above:
+    """Tones of group `group` are deaf to what sounds below 480 Hz. In place of their power the group's row holds what
+    it is more than `share` of the energy that is not `below`."""
+
+    group: str
+    share: float
+
+
+BELOW: Final = 9
+"""Rows that hold what sounds below 480 Hz."""
 
 
 class Bank:
@@ -60,7 +78,7 @@ class Bank:
     - `sums` `[17, rows, channels]`: row r is the cosine part (`re`) of tone r, row `tones + r` its sine part (`im`),
       the last four the Legendre rows;
     - `energies` `[17, 2 + groups + tones, channels]`: energy without offset and hum, without offset only, of each group
-      (row `group_row[name]`) and the power of each tone (row `power_row + r`);
+      (row `group_row[name]`; with `above` also `group_row["below"]`) and the power of each tone (row `power_row + r`);
     - `slots(n)`: where the last n hops stand in both, the oldest first. So
       `bank.sums[bank.slots(8)[:, None, None], rows[:, None], c]` is `[8, rows, c]`, and the phases in it turn from hop
       to hop by the distance of a tone from the bank's frequency only.
@@ -73,22 +91,34 @@ class Bank:
     """
 
     def __init__(
-        self, channels: int, frequencies_hz: Iterable[float], groups_hz: Mapping[str, Iterable[float]] | None = None
+        self,
+        channels: int,
+        frequencies_hz: Iterable[float],
+        groups_hz: Mapping[str, Iterable[float]] | None = None,
+        above: Above | None = None,
     ) -> None:
         self.grid_hz = tuple(dict.fromkeys(round(f / GRID_HZ) * GRID_HZ for f in frequencies_hz))
         self._row = {f: i for i, f in enumerate(self.grid_hz)}
         tones = len(self.grid_hz)
-        rows, width = 2 * tones + _LOW, _width(channels, 2 * tones + _LOW)
+        groups = {name: [self.row(f) for f in hz] for name, hz in (groups_hz or {}).items()}
+        self.matrices = _matrices(np.array(self.grid_hz, np.float64), groups[above.group] if above else [])
+        """`[20, rows, 80]`: hop n is multiplied with the matrix at n % 20."""
+        rows = self.matrices.shape[1]
+        width = _width(channels, rows)
         whole = np.zeros((width, STEP), np.float32)
         self.input = whole[:channels]
         self._hops = whole.reshape(width, 2, HOP)
         self._hops_first = self._hops.transpose(1, 2, 0)
-        matrices = _matrices(np.array(self.grid_hz, np.float64))
-        self._matrices = [matrices[phase : phase + 2] for phase in range(0, _PHASES, 2)]
-        groups = {name: [self.row(f) for f in hz] for name, hz in (groups_hz or {}).items()}
+        self._matrices = [self.matrices[phase : phase + 2] for phase in range(0, _PHASES, 2)]
+        if above:
+            groups["below"] = []
         self.group_row = {name: 2 + i for i, name in enumerate(groups)}
         self.power_row = 2 + len(groups)
-        self._gather = _gather(tones, list(groups.values()))
+        self._gather = _gather(tones, rows, list(groups.values()))
+        if above:
+            below = self._gather[self.group_row["below"]]
+            below[2 * tones : rows - _LOW] = 1
+            self._gather[self.group_row[above.group]] -= np.float32(above.share) * (self._gather[0] - below)
         # Slot 0 repeats the last one, so that a step and the hop before it are neighbours at every turn of the ring.
         self._sums = np.zeros((1 + RING, rows, width), np.float32)
         self._energies = np.full((1 + RING, self.power_row + tones, width), 1e-12, np.float32)
@@ -211,24 +241,40 @@ def _width(channels: int, rows: int) -> int:
     return -(-max(channels, 100_001 // (rows * HOP) + 1) // 16) * 16
 
 
-def _gather(tones: int, groups: list[list[int]]) -> NDArray[np.float32]:
-    """`[2 + groups, 2 * tones + 5]`: from squares to energy, raw energy and the power of each group."""
-    gather = np.zeros((2 + len(groups), 2 * tones + _LOW + 1), np.float32)
+def _gather(tones: int, rows: int, groups: list[list[int]]) -> NDArray[np.float32]:
+    """`[2 + groups, rows + 1]`: from squares to energy, raw energy and the power of each group."""
+    gather = np.zeros((2 + len(groups), rows + 1), np.float32)
     gather[:2, -1] = 1 / HOP
-    gather[0, 2 * tones : -1] = -1
-    gather[1, 2 * tones] = -1
+    gather[0, rows - _LOW : -1] = -1
+    gather[1, rows - _LOW] = -1
     for row, group in zip(gather[2:], groups, strict=True):
         row[group] = 1
         row[[tones + r for r in group]] = 1
     return gather
 
 
-def _matrices(grid_hz: NDArray[np.float64]) -> NDArray[np.float32]:
-    """`[20, 2 * tones + 4, 80]`: cosine rows, sine rows (so that a tone turns forwards), Legendre rows."""
+def _matrices(grid_hz: NDArray[np.float64], above: list[int]) -> NDArray[np.float32]:
+    """`[20, rows, 80]`: cosine rows, sine rows (so that a tone turns forwards), what is below, Legendre rows."""
     n = np.arange(_PHASES * HOP).reshape(_PHASES, 1, HOP)
     angle = 2 * np.pi * grid_hz[:, None] / RATE * n
     scale = np.sqrt(2) / HOP
-    legendre = np.linalg.qr(np.vander(np.linspace(-1, 1, HOP), _LOW, increasing=True))[0].T / np.sqrt(HOP)
-    low = np.broadcast_to(legendre, (_PHASES, _LOW, HOP))
-    rows = [np.cos(angle) * scale, -np.sin(angle) * scale, low]
-    return np.ascontiguousarray(np.concatenate(rows, axis=1), np.float32)
+    legendre = np.linalg.qr(np.vander(np.linspace(-1, 1, HOP), _LOW, increasing=True))[0].T
+    rows = np.concatenate([np.cos(angle) * scale, -np.sin(angle) * scale], axis=1)
+    low = legendre
+    if above:
+        low = np.concatenate([_below(legendre), legendre])
+        deaf = [*above, *(len(grid_hz) + r for r in above)]
+        rows[:, deaf] -= rows[:, deaf] @ low.T @ low
+        # What is left of a row is as long as the whole one was.
+        rows[:, deaf] /= np.sqrt(HOP * np.mean(np.sum(rows[:, deaf] ** 2, axis=2), axis=0))[:, None]
+    fixed = np.broadcast_to(low / np.sqrt(HOP), (_PHASES, *low.shape))
+    return np.ascontiguousarray(np.concatenate([rows, fixed], axis=1), np.float32)
+
+
+def _below(legendre: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`[9, 80]`: what tones of 40 to 480 Hz have in common beside the Legendre polynomials."""
+    angle = 2 * np.pi * np.arange(40, 500, 10)[:, None] / RATE * np.arange(HOP)
+    tones = np.concatenate([np.cos(angle), np.sin(angle)])
+    tones -= tones @ legendre.T @ legendre
+    rows: NDArray[np.float64] = np.linalg.svd(tones, full_matrices=False)[2][:BELOW]
+    return rows

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dsp.tones import HOP, RING, Bank
+from dsp.tones import HOP, RING, Above, Bank
 
 HZ = (450.0, 697.0, 1209.0, 2100.0)
 
@@ -70,3 +70,19 @@ def test_a_channel_does_not_depend_on_how_many_others_there_are_nor_on_other_ton
         few.step()
     np.testing.assert_array_equal(few.power_20ms[0], many.power_20ms[0, :2])
     np.testing.assert_array_equal(few.energy_20ms, many.energy_20ms[:2])
+
+
+def test_a_group_heard_above_others_is_deaf_to_dial_tones_and_hum() -> None:
+    below_hz = (50.0, 150.0, 350.0, 425.0, 450.0, 475.0)
+    x = np.stack([tone(hz, 1600) for hz in (*below_hz, 697, 770, 1209)])
+    bank = Bank(x.shape[0], HZ, {"pair": (697.0, 1209.0)}, Above("pair", 0.5))
+    for at in range(0, 1600, 160):
+        bank.input[:] = x[:, at : at + 160]
+        bank.step()
+    of_697 = bank.power[1:, bank.row(697)]
+    assert (of_697[:, : len(below_hz)] < 0.002).all() and of_697[:, 6] == pytest.approx(0.9, abs=0.15)
+    rest = bank.energy[1:] - bank.energies[bank.slots(2), bank.group_row["below"]]
+    assert (rest[:, : len(below_hz)] < 0.003).all() and (rest[:, 6:] > 0.75).all()
+    # What the pair holds beyond half of that energy.
+    pair = of_697 + bank.power[1:, bank.row(1209)]
+    np.testing.assert_allclose(bank.hops_together["pair"][1:], pair - 0.5 * rest, atol=1e-5)
