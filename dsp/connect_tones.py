@@ -59,7 +59,7 @@ _SLACK_HZ = 8.0
 """How far one hop may stray beyond the tolerance of the whole."""
 _MISSES = 4
 """Hops after which a tone is over."""
-_FIRST_HOPS = 18
+_FIRST_HOPS, _RECENT_HOPS, _LASTING_HOPS = 18, 20, 70
 _JOINED: Final = 5
 """Hops after the beginning in which an echo may join, and after the end in which it may be left alone."""
 
@@ -180,8 +180,10 @@ class ConnectTones:
         due = (start >= 0) & ~told & (last - start >= _FIRST_HOPS)
         if due.any():
             due_at = tone[due], c[due]
-            seen = self._measure(newest, *due_at, bits[due], start[due], last[due])
             hops = last[due] - start[due]
+            recent = np.where(hops < _LASTING_HOPS, last[due] - _RECENT_HOPS, 0)
+            joined = np.maximum(start[due] + _JOINED, recent)
+            seen = self._measure(newest, *due_at, bits[due], start[due], last[due], joined)
             sure = self._clean(due_at[0], seen, hops) | self._lasting(due_at[0], seen, hops)
             self._begin(*due_at, start[due], seen, sure, out)
         kind = told & (start >= 0) & (tone == _ANS) & (quiet == 0)
@@ -191,13 +193,13 @@ class ConnectTones:
             self._kinds.step(newest, c, start[kind], line, out)
 
     def _measure(
-        self, newest: int, tone: NDArray[np.intp], c: NDArray[np.intp], bits: Bits, start: Hops, last: Hops
+        self, newest: int, tone: NDArray[np.intp], c: NDArray[np.intp], bits: Bits, start: Hops, last: Hops, first: Hops
     ) -> Measured:
-        """The hops of a tone that an echo up to 50 ms late has joined, up to `last`, of the 64 remembered."""
+        """The hops after `first` up to `last`, of the 64 remembered, of tones that began in `start`."""
         ago = np.arange(_DEPTH)[:, None]
         hops = newest - ago
         line, energy = self._line[hops % _DEPTH, tone, c], self._energy[hops % _DEPTH, c]
-        of_run = (hops > start + _JOINED) & (hops <= last)
+        of_run = (hops > first) & (hops <= last)
         good = of_run & ((bits >> ago.astype(np.uint64)) & np.uint64(1)).astype(np.bool_)
         count = np.maximum(good.sum(0), 1)
         turn = np.angle((line[:-1] * line[1:].conj() * good[:-1]).sum(0))
@@ -220,9 +222,10 @@ class ConnectTones:
 
     def _clean(self, tone: NDArray[np.intp], seen: Measured, hops: Hops) -> NDArray[np.bool_]:
         """Nothing else begins like this."""
-        even = (seen.uneven < 0.07) | ((tone == _ANS) & (seen.uneven < 0.4) & (seen.waving > 0.6))
-        clean = even & (seen.share > 0.9) & (seen.straight > 0.98) & (seen.before < 0.3)
-        clean |= (seen.share > 0.7) & (seen.straight > 0.993) & (seen.uneven < 0.028) & (seen.before < 0.6)
+        answer = tone >= _ANS
+        even: NDArray[np.bool_] = (seen.uneven < 0.07) | ((tone == _ANS) & (seen.uneven < 0.4) & (seen.waving > 0.6))
+        clean: NDArray[np.bool_] = even & (seen.share > 0.9) & (seen.straight > 0.98) & ((seen.before < 0.3) | answer)
+        clean |= (seen.share > 0.7) & (seen.straight > 0.993) & (seen.uneven < 0.028) & ((seen.before < 0.6) | answer)
         clean &= (seen.solid > 0.9) & (seen.begun > 0.6) & (seen.begun < 1.6)
         clean &= (hops < np.where(tone == _CNG, 35, 55)) & (tone != _CT)
         clean &= np.abs(seen.hz) <= self._tolerance[tone]
@@ -232,7 +235,7 @@ class ConnectTones:
         """An answer tone with something else on the line."""
         even = (seen.uneven < 0.08) | ((seen.uneven < 0.16) & (seen.share > 0.7))
         even |= (tone == _ANS) & (seen.waving > 0.6)
-        lasting = even & (hops >= 70) & (seen.share > 0.4) & (seen.straight > 0.98) & (seen.solid > 0.8)
+        lasting = even & (hops >= _LASTING_HOPS) & (seen.share > 0.4) & (seen.straight > 0.98) & (seen.solid > 0.8)
         lasting &= (tone >= _ANS) & (np.abs(seen.hz) <= self._tolerance[tone])
         return lasting
 
@@ -269,7 +272,8 @@ class ConnectTones:
         fresh = ~told & (tone <= _CT) & (end - start >= 38)
         if fresh.any():
             at = tone[fresh], c[fresh]
-            seen = self._measure(newest, *at, bits[fresh], start[fresh], end[fresh] - _JOINED)
+            joined = start[fresh] + _JOINED
+            seen = self._measure(newest, *at, bits[fresh], start[fresh], end[fresh] - _JOINED, joined)
             sure = self._burst(at[0], seen, end[fresh] - start[fresh])
             self._begin(*at, start[fresh], seen, sure, out)
             told = self._told[tone, c]

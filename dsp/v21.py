@@ -1,26 +1,46 @@
-"""The V.21 preamble of fax: HDLC flags at 300 bit/s.
+"""The V.21 of fax: HDLC flags at 300 bit/s.
 
-ITU-T V.21 channel 2 (1650 Hz mark, 1850 Hz space), T.30 clause 5.3.1: flags for 1 s before every frame. Energy at the
-two frequencies flags a channel; on flagged channels the last 107 ms are demodulated and compared with four flags at
-every phase. Other traffic on the same frequencies (the JM of V.8, V.21 data) is active but has no flags.
+ITU-T V.21 channel 2 (1650 Hz mark, 1850 Hz space), T.30 clause 5.3.1: flags for 1 s before every frame. Every 40 ms
+the power at the two frequencies flags channels; where it has lasted 140 ms the last 133 ms are demodulated and their
+signs compared with flags at every phase, apart (01111110 01111110) or sharing their zeros (0111111 0111111 0). Ones
+and zeros of the flag must both be there, so an idle mark is no flag; other traffic on the same frequencies (the JM of
+V.8, V.21 data) is `busy` but has no five flags in a row.
+
+A message is over when its two frequencies are gone for 40 ms; the answers of T.30 are 75 ms apart.
 """
 
+from functools import cache
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from dsp.fsk import FLAG_SAMPLES, V21_WINDOW, flags
+from dsp.events import RATE
 from dsp.history import History
 from dsp.reports import Reports
-from dsp.tones import HOP, STEP, Bank
+from dsp.tones import HOP, RING, Bank
 
 MARK_HZ: Final = 1650
 SPACE_HZ: Final = 1850
-_SHARE = np.float32(0.3)
+BAUD: Final = 300
+
+_PACE: Final = 2
+"""Steps between two looks."""
+_TURN: Final = 1
+_SHARE = np.float32(0.25)
 _LEVEL = np.float32(2 * 10 ** (-48 / 10))
-_SMOOTH = np.float32(0.3)
-_SCORE = 0.72
-_GONE_STEPS = 10
+_BUSY_HOPS, _BUSY_SHARE = 6, 0.4
+_LASTED_HOPS: Final = 14
+_GONE_HOPS: Final = 4
+_LOW = np.float32(0.1)
+"""A hop with less of the message's power is none of it."""
+_SURE = 0.8
+_LOOKS: Final = 12
+"""Channels demodulated at once, so that many do not hold up the tick; the others wait."""
+_PATIENCE, _SELDOM = 20, 8
+"""After so many looks in vain a channel is looked at but every so many times."""
+_BACK_SAMPLES: Final = 4800
+"""How far back the beginning of a message is looked for."""
 
 
 class V21Preamble:
@@ -28,36 +48,130 @@ class V21Preamble:
 
     def __init__(self, channels: int, bank: Bank, history: History) -> None:
         self._bank, self._history = bank, history
-        self._mean, self._away = (np.zeros((2, channels), np.float32) for _ in range(2))
-        """Running means of the power at the two frequencies and of the energy, and the way of this step from them."""
+        self._row = bank.group_row["v21"]
         self.any_busy = False
         self.busy = np.zeros(channels, np.bool_)
-        self._since = np.zeros(channels, np.int64)
-        self._gone = np.zeros(channels, np.int32)
         self._told = np.zeros(channels, np.bool_)
+        self._any_told = False
+        self._power = np.zeros(channels, np.float32)
+        """Of a message that is told: what its hops hold at the two frequencies."""
+        self._vain = np.zeros(channels, np.int32)
+        """Looks at a channel so far."""
+        self._bar = np.empty(channels, np.float32)
 
     def step(self, hop: int, out: Reports) -> None:
         """The two hops after hop number `hop`."""
-        np.subtract(self._bank.together["v21"], self._mean[0], out=self._away[0])
-        np.subtract(self._bank.energy_20ms, self._mean[1], out=self._away[1])
-        self._away *= _SMOOTH
-        self._mean += self._away
-        busy = self._mean[0] > np.maximum(_SHARE * self._mean[1], _LEVEL)
+        if hop // 2 % _PACE != _TURN:
+            return
+        np.multiply(self._bank.energy_20ms, _SHARE, out=self._bar)
+        np.maximum(self._bar, _LEVEL, out=self._bar)
+        flagged = self._bank.together["v21"] > self._bar
+        if self._any_told:
+            flagged |= self._told
+        c = flagged.nonzero()[0]
+        if self.any_busy:
+            self.busy.fill(False)
+            self.any_busy = False
+        if c.size:
+            self._listen(hop + 2, c, out)
+
+    def _listen(self, end_hop: int, c: NDArray[np.intp], out: Reports) -> None:
+        """Channels `c`, up to the beginning of hop `end_hop`."""
+        slots = self._bank.slots(RING)[:, None]
+        power, energy = self._bank.energies[slots, self._row, c], self._bank.energies[slots, 0, c]
+        told = self._told[c]
+        recent = power[-_BUSY_HOPS:].sum(0) > _BUSY_SHARE * energy[-_BUSY_HOPS:].sum(0)
+        self.busy[c] = busy = recent | told
         self.any_busy = bool(busy.any())
-        if not self.any_busy and not self._told.any():
-            self.busy = busy
+        if told.any():
+            self._end(end_hop, c[told], power[:, told], out)
+        lasting = power[-_LASTED_HOPS:]
+        mean = lasting.mean(0)
+        long = ~told & (mean > _SHARE * energy[-_LASTED_HOPS:].mean(0)) & (lasting.min(0) > _LOW / 2 * mean)
+        self._vain[c[~long]] = 0
+        waiting = c[long]
+        vain = self._vain[waiting]
+        self._vain[waiting] += 1
+        waiting = waiting[(vain < _PATIENCE) | (vain % _SELDOM == 0)][:_LOOKS]
+        if waiting.size:
+            self._look(end_hop, waiting, mean[np.searchsorted(c, waiting)], out)
+
+    def _look(self, end_hop: int, c: NDArray[np.intp], power: NDArray[np.float32], out: Reports) -> None:
+        score = flags(self._history.last(c, FLAG_SAMPLES))
+        sure = score > _SURE
+        if not sure.any():
             return
-        self._since = np.where(busy & ~self.busy & ~self._told, hop, self._since)
-        self.busy = busy
-        self._gone = np.where(busy, 0, self._gone + 1)
-        for c in (self._told & (self._gone >= _GONE_STEPS)).nonzero()[0].tolist():
-            out.end(c, "v21", (hop + 2) * HOP - _GONE_STEPS * STEP)
-            self._told[c] = False
-        heard = hop + 2 - self._since
-        waiting = (busy & ~self._told & (heard * HOP >= FLAG_SAMPLES) & (heard % 4 == 0)).nonzero()[0]
-        if not waiting.size:
+        c, score = c[sure], score[sure]
+        self._told[c], self._power[c], self._vain[c] = True, power[sure], 0
+        self._any_told = True
+        began = _began(self._history.last(c, min(_BACK_SAMPLES, end_hop * HOP)))
+        for channel, s, samples in zip(c.tolist(), score.tolist(), began.tolist(), strict=True):
+            out.begin(channel, "v21", end_hop * HOP - samples, "v21_hdlc", min(1.0, s), {"flags": 5})
+
+    def _end(self, end_hop: int, c: NDArray[np.intp], power: NDArray[np.float32], out: Reports) -> None:
+        low = power < _LOW * self._power[c]
+        gone = low[-_GONE_HOPS:].all(0)
+        if not gone.any():
             return
-        score = flags(self._history.last(waiting, FLAG_SAMPLES + V21_WINDOW), MARK_HZ, SPACE_HZ)
-        for c, s in zip(waiting[score > _SCORE].tolist(), score[score > _SCORE].tolist(), strict=True):
-            self._told[c] = True
-            out.begin(c, "v21", int(self._since[c]) * HOP, "v21_hdlc", min(1.0, float(s)), {"flags": 4})
+        quiet = (~low[::-1, gone]).argmax(0)
+        for channel, hops in zip(c[gone].tolist(), quiet.tolist(), strict=True):
+            out.end(channel, "v21", (end_hop - hops) * HOP)
+        self._told[c[gone]] = False
+        self._any_told = bool(self._told.any())
+
+
+_WINDOW: Final = 27
+"""Samples of a bit."""
+_EVERY: Final = 5
+"""The signal is demodulated at every fifth sample."""
+_FLAGS: Final = 5
+FLAG_SAMPLES: Final = round(_FLAGS * 8 * RATE / BAUD) + _WINDOW
+
+
+def flags(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How much `x[channels, FLAG_SAMPLES]` looks like flags: 1 is exactly so, an idle line or mark about 0."""
+    templates, balanced = _templates()
+    signs = np.sign(_soft(x, _EVERY, _WINDOW)[0])
+    score: NDArray[np.float32] = np.minimum(signs @ templates, signs @ balanced).max(1)
+    return score
+
+
+def _soft(x: NDArray[np.float32], every: int, window: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """`[channels, places]` each: what mark has more than space, and what both have, in windows of `x[channels, n]`."""
+    windows = np.lib.stride_tricks.sliding_window_view(x, window, axis=1)[:, ::every]
+    parts = np.square(windows @ _waves(window))
+    mark, space = parts[..., 0] + parts[..., 1], parts[..., 2] + parts[..., 3]
+    return mark - space, mark + space
+
+
+def _began(x: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Samples since the beginning of the message at the end of `x[channels, n]`."""
+    power = _soft(x, HOP // 2, HOP)[1][:, ::-1]
+    low = power < _LOW * 2 * np.median(power[:, :24], axis=1, keepdims=True)
+    # Two windows of 10 ms in a row, half of each new, are no gap inside a bit pattern.
+    gap = low[:, 1:] & low[:, :-1]
+    first: NDArray[np.int64] = np.where(gap.any(1), gap.argmax(1), power.shape[1] - 1)
+    return first * (HOP // 2) + HOP // 2
+
+
+@cache
+def _waves(window: int) -> NDArray[np.float32]:
+    """`[window, 4]`: cosine and sine of mark and of space."""
+    angle = 2 * np.pi / RATE * np.arange(window)[:, None]
+    parts = [wave(angle * hz) for hz in (MARK_HZ, SPACE_HZ) for wave in (np.cos, np.sin)]
+    return np.concatenate(parts, axis=1).astype(np.float32)
+
+
+@cache
+def _templates() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """`[places, phases]` each, for flags apart and flags that share zeros: every bit counting alike, and ones and zeros
+    together counting alike."""
+    at = np.arange(0, FLAG_SAMPLES - _WINDOW + 1, _EVERY)[:, None] * BAUD / RATE
+    plain = []
+    for bits in ((0, 1, 1, 1, 1, 1, 1, 0), (0, 1, 1, 1, 1, 1, 1)):
+        phases = np.arange(0, len(bits), _EVERY * BAUD / RATE)
+        plain.append(np.take(2 * np.array(bits) - 1, (at + phases).astype(int) % len(bits)))
+    signs = np.concatenate(plain, axis=1)
+    ones, zeros = (signs > 0).sum(0), (signs < 0).sum(0)
+    balanced = np.where(signs > 0, 0.5 / ones, -0.5 / zeros)
+    return (signs / len(signs)).astype(np.float32), balanced.astype(np.float32)
