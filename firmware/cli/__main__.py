@@ -39,13 +39,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def report(out: Output, failure: Failure) -> Exit:
-    if out.json:
-        import msgspec
-
-        error = {"code": failure.exit_code.name.lower(), "message": failure.message, "remedy": failure.remedy}
-        out.remark(msgspec.json.encode({"error": error}).decode())
-    else:
-        out.remark(f"linekeep: {failure.message}\n  {failure.remedy}".rstrip())
+    out.failure(failure)
     return failure.exit_code
 
 

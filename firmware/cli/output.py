@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from firmware.cli.errors import Failure
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as RichProgress
@@ -70,6 +72,14 @@ class Output:
 
     def flush(self) -> None:
         sys.stdout.flush()
+
+    def failure(self, failure: Failure) -> None:
+        """What could not be done, where, and the remedy, on standard error; with `--json` one document there."""
+        if self.json:
+            error = {"code": failure.exit_code.name.lower(), "message": failure.message, "remedy": failure.remedy}
+            self.remark(msgspec.json.encode({"error": error}).decode())
+        else:
+            self.remark(f"linekeep: {failure.message}\n  {failure.remedy}".rstrip())
 
     def remark(self, text: str) -> None:
         """For the person, beside the result: standard error."""

@@ -13,6 +13,7 @@ from firmware.cli.times import WORDS, parse_duration
 Number = TypeVar("Number", int, float)
 
 DIRECTIONS = ("in", "out", "unknown")
+ZONES = ("cn", "us", "eu", "uk", "hk")
 CLASSES = ("voice", "fax", "modem", "music", "none", "other")
 
 EPILOG = """\
@@ -26,7 +27,7 @@ exit codes:
   6  the data folder, the catalogue or a file cannot be read or written
   130  stopped with Ctrl-C     141  the reader of the output went away
 
-Reading (search, show, play, export, verify, user list, config check) works with the daemon down.
+Reading (search, show, play, export, verify, analyse, user list, config check) works with the daemon down.
 A recording is named by its handle; any beginning of it that is unique, of 6 digits or more, will do.
 Times are the box's local time. The data folder is --data, else $LINEKEEP_DATA, else var/ in the project's folder.
 Every command and every JSON document: docs/command.md
@@ -124,6 +125,11 @@ def _reading(add: Add) -> None:
         "--limit", metavar="N", type=number_in(int, 1, 100_000), default=50, help="at most so many (50)"
     )
     search.add_argument("--trash", action="store_true", help="search the trash")
+    analyse = add("analyse", "analyse:analyse", "what the detectors hear in sound files")
+    analyse.add_argument("files", metavar="FILE", nargs="+", help="WAV (G.711, PCM), FLAC, OGG, MP3; mono or stereo")
+    analyse.add_argument("--zone", choices=ZONES, default="cn", help="whose progress tones are expected (cn)")
+    analyse.add_argument("--law", choices=("alaw", "ulaw"), default="alaw", help="for files that are not G.711 (alaw)")
+    analyse.add_argument("--plot", metavar="PNG", help="draw waveform, spectrogram and events into a new file")
     show = add("show", "show:show", "one recording: what it holds, why it started and stopped, who heard it")
     show.add_argument("handle", metavar="HANDLE")
     play = add("play", "take:play", "play a recording (entered in the journal)")
