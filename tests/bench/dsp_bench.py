@@ -151,10 +151,11 @@ def traffic(channels: int, seconds: int) -> NDArray[np.uint8]:
 
 
 def _called() -> signals.Audio:
-    """Two rings (25 Hz, as far as a tap lets it through) with caller ID between them."""
+    """Ringing (25 Hz, as far as a tap lets it through) of 1 s in 5, with caller ID after the first ring."""
     ring = 3000 * np.sin(2 * np.pi * 25 / 8000 * np.arange(8000))
-    pause = signals.silence(0.5)
-    return signals.clip(np.concatenate([ring, pause, spandsp.caller_id_tx("13800138000"), pause, ring]))
+    caller = spandsp.caller_id_tx("13800138000")
+    told = np.concatenate([signals.silence(0.5), caller, signals.silence(3.5 - caller.size / 8000)])
+    return signals.clip(np.concatenate([ring, told, ring, signals.silence(4)]))
 
 
 def _parts(law_bytes: NDArray[np.uint8]) -> dict[str, float]:
