@@ -20,14 +20,14 @@ from dsp.callerid import STANDARDS, DtmfCallerId, FskCallerId
 from dsp.carriers import Carriers
 from dsp.classify import Classifier
 from dsp.connect_tones import ConnectTones
-from dsp.dtmf import HIGH_HZ, LOW_HZ, Dtmf
+from dsp.dtmf import HIGH_HZ, LOW_HZ, SIGN_SHARE, Dtmf
 from dsp.events import KINDS, Event
 from dsp.g711 import IDLE, Law
 from dsp.history import STEPS, History
 from dsp.levels import FLOOR_DBM0, expansion, expansion_of_pairs
 from dsp.progress import Progress
 from dsp.reports import Reports
-from dsp.tones import HOP, STEP, Bank
+from dsp.tones import HOP, STEP, Above, Bank
 from dsp.v21 import MARK_HZ, SPACE_HZ, V21Preamble
 from dsp.zones import ZONES, Zone
 
@@ -60,7 +60,9 @@ class Detectors:
         self.active = np.zeros(channels, np.bool_)
         steps = STEPS if heard & {"v21", "carrier", "cid"} else 1
         self._history = History(channels, IDLE[law], expansion(law), steps)
-        self._bank = bank = Bank(channels, _frequencies(heard, zone), _groups(heard))
+        groups = _groups(heard)
+        above = Above("dtmf", SIGN_SHARE) if "dtmf" in groups else None
+        self._bank = bank = Bank(channels, _frequencies(heard, zone), groups, above)
         self._expanded = bank.input.view(np.complex64)
         on = heard.__contains__
         self._activity = Activity(channels, bank)
@@ -122,7 +124,7 @@ class Detectors:
         if self._progress is not None:
             self._progress.step(hop, out)
         if self._dtmf is not None:
-            self._dtmf.step(hop, None if self._progress is None else self._progress.under(), out)
+            self._dtmf.step(hop, out)
         if self._connect is not None:
             self._connect.step(hop, out)
         if self._v21 is not None:

@@ -1,16 +1,26 @@
 """DTMF digits.
 
-ITU-T Q.23 (frequencies), Q.24 (receivers). In each window of two hops (20 ms, every 10 ms) the strongest tone of
-either group must together carry most of the energy, within level and twist. Then, only on channels where that holds:
-the digit lasts as long as the sum of its hop amplitudes divided by the largest (which measures a 23 ms burst as 2.3
-hops wherever the hop boundaries fall), and both frequencies come from the turn of phase between hops. A digit is
-reported when 32 ms of it are sure, both tones are within 2.3 %, the twist is within -9.5..+6.5 dB and 88 % of the
-energy is theirs: that refuses speech, whose second tone is weak and never alone. It ends with the first window that
-has no more than a small part of its amplitude, so a break of 10 ms does not split it and a pause of 30 ms does.
+ITU-T Q.23 (frequencies), Q.24 (receivers). A digit is a model: two steady tones of the two groups that begin together,
+with no more before them than echo and noise. What was heard is compared with it where it may be one.
 
-Where a steady dial tone is known to sound, its power is taken out of the energy first.
+A first sign is taken of all channels: in two hops running the eight tones hold most of the energy above 480 Hz. The
+bank makes its DTMF rows deaf to what lies below (dial tones, hum), so a dial tone does not hide a digit. Where the two
+strongest tones hold that energy, the last ten hops are read again, from the bank's ring:
 
-Limits: 10 ms windows let one group leak into the other, which costs about 0.5 % of frequency precision at high twist.
+- the pair's correlations are cleared of each other (in 10 ms one group leaks into the other by up to a tenth), which
+  leaves either tone's amplitude and phase in each hop;
+- two hops running without both tones are a pause: what lies behind the last pause is the digit so far. Its length is
+  the sum of its hops' amplitudes over the largest: 23 ms measure 2.3 hops wherever the hop boundaries fall, and a break
+  of 10 ms, which can empty one hop or halve two, is no pause;
+- from 28.5 ms on it is judged: the frequencies by the turns of phase, and then, both tones laid along their lines of
+  phase, how much of either is one steady tone (`_COHERENT`) and how much of all energy both are (`_SHARE`), twist,
+  level. What sounded below 480 Hz before the digit came may sound under it.
+
+Speech and music fail on steadiness: their harmonics glide and swell within 30 ms, and something else sounds with them.
+Between steps nothing is kept but which digit goes on. It ends with a pause.
+
+Limits: a digit that has not become sure in its first 70 ms is not heard; a pause shorter than 20 ms may be taken for a
+break.
 """
 
 from typing import Final
@@ -24,30 +34,34 @@ from dsp.tones import HOP, HOP_S, Bank
 LOW_HZ: Final = (697, 770, 852, 941)
 HIGH_HZ: Final = (1209, 1336, 1477, 1633)
 DIGITS: Final = "123A456B789C*0#D"
+SIGN_SHARE: Final = 0.62
+"""Of the energy above 480 Hz, that all eight tones hold where a digit may be."""
 
-_SHARE = np.float32(0.62)
-_TWIST_HIGH = np.float32(10 ** (7.5 / 10))
-_TWIST_LOW = np.float32(10 ** (-11.0 / 10))
-_LEVEL = np.float32(10 ** (-44 / 10))
-_SURE_HOPS = 3.2
-_HOPELESS_HOPS = 12
-"""What has not been a digit for so long will be none."""
-_SURE_SHARE = 0.88
-_SURE_HIGH = 10 ** (6.5 / 10)
-_SURE_LOW = 10 ** (-9.5 / 10)
-_DEVIATION = 0.023
-_ALIVE = 0.6
-_PATIENCE = 3
+_HOPS: Final = 10
+"""Looked at together."""
+_PHASES: Final = 20
+_LEAST = np.float32(10 ** (-47 / 10))
+_PAIR = np.float32(0.55)
+_SILENT = np.float32(0.35**2)
+"""Power of a tone, of that in the digit, under which it is not there."""
+_SURE_HOPS: Final = np.float32(2.85)
+_COHERENT, _COHERENT_ABOVE = 0.955, 0.98
+_SHARE, _SHARE_ABOVE = 0.88, 0.93
+"""What must be steady, and how much of the energy: of all, or beside a dial tone or hum, of what is above it."""
+_AS_BEFORE: Final = np.float32(1.6)
+"""What sounded below 480 Hz before the digit may sound so much stronger under it."""
+_EDGE: Final = 0.25
+_BEFORE: Final = 0.25
+_DEVIATION: Final = 0.0225
+_HIGH, _LOW = 10 ** (6.3 / 10), 10 ** (-10.3 / 10)
+"""Power of the high tone, of that of the low one."""
+_LEVEL: Final = 10 ** (-48.5 / 10)
+_FULL: Final = np.float32(0.96)
+_NOTHING: Final = np.float32(1e-12)
 
-
-# What is known of the digit that a channel is hearing: rows of one matrix, so that the few channels with a digit are
-# taken out of it and put back in one go.
-(_CODE, _TOLD, _BAD, _FULL, _START, _FIRST, _SUM, _TOP, _TAIL, _ENERGY, _TONE, _RE, _IM, _ROWS) = (
-    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, slice(10, 12), slice(12, 14), slice(14, 16), 16,
-)  # fmt: skip
-_SEEN = slice(9, 16)
-
-Floats = NDArray[np.float64]
+Floats = NDArray[np.float32]
+Flags = NDArray[np.bool_]
+Indices = NDArray[np.intp]
 
 
 class Dtmf:
@@ -55,141 +69,199 @@ class Dtmf:
 
     def __init__(self, channels: int, bank: Bank) -> None:
         self._bank = bank
-        self._rows = np.array([bank.row(f) for f in LOW_HZ + HIGH_HZ], np.intp)
-        self._nominal = np.array(LOW_HZ + HIGH_HZ, np.float64)
-        self._shift = np.array([bank.grid_hz[r] for r in self._rows]) - self._nominal
-        self._state = np.zeros((_ROWS, channels), np.float64)
-        self._state[_CODE] = -1
-        self._bar, self._both = (np.zeros((2, channels), np.float32) for _ in range(2))
+        tones = np.array([bank.row(f) for f in LOW_HZ + HIGH_HZ], np.intp)
+        self._sift_rows = np.array([*(bank.power_row + tones), 0, bank.group_row["below"]], np.intp)[:, None]
+        self._energy_rows = self._sift_rows[8:, :, None]
+        # By the digit's number: rows of the low and the high tone's cosine, then of their sines.
+        pairs = np.array([(tones[i], tones[4 + j]) for i in range(4) for j in range(4)], np.intp).T
+        self._rows = np.concatenate([pairs, pairs + len(bank.grid_hz)])[:, None]
+        self._unmixing, self._above = _unmixing(bank, self._rows[:, 0])
+        self._nominal_hz = np.array([(low, high) for low in LOW_HZ for high in HIGH_HZ], np.float32).T
+        self._shift_hz = np.array(bank.grid_hz, np.float32)[pairs] - self._nominal_hz
+        self._going = np.full(channels, -1, np.intp)
+        """Number of the digit that was reported and goes on."""
         self.sounding = np.zeros(channels, np.bool_)
         """`[channels]`: something like a digit is being heard."""
         self.any_sounding = False
 
-    def step(self, hop: int, other_tone: NDArray[np.float32] | None, out: Reports) -> None:
-        """The two hops after hop number `hop`. `other_tone[channels]`: power, in two hops together, of a known tone
-        under the digits."""
-        # The cheap sign: what all eight tones hold together is never less than what the two strongest do.
-        together, energy = self._bank.hops_together["dtmf"], self._bank.energy
-        np.add(energy[1:], energy[:-1], out=self._bar)
-        if other_tone is not None:
-            self._bar -= other_tone
-        self._bar *= _SHARE
-        np.maximum(self._bar, 4 * _LEVEL, out=self._bar)
-        np.add(together[1:], together[:-1], out=self._both)
-        sign = np.logical_or.reduce(self._both > self._bar, axis=0)
+    def step(self, hop: int, out: Reports) -> None:
+        """The two hops after hop number `hop`."""
+        # The last hop of the step before and the first of this one are full of any digit that is 28 ms old, and of one
+        # of 40 ms that was not as old a step ago.
+        margin = self._bank.hops_together["dtmf"]
+        sign = margin[0] > _LEAST
+        sign &= margin[1] > _LEAST
         if self.any_sounding:
-            sign |= self.sounding
+            sign |= self._going >= 0
+            self.sounding.fill(False)
+            self.any_sounding = False
         c = sign.nonzero()[0]
         if c.size:
-            self._sift(hop, c, other_tone, out)
+            self._sift(hop, c, out)
 
-    def _sift(self, hop: int, c: NDArray[np.intp], other_tone: NDArray[np.float32] | None, out: Reports) -> None:
-        """Of channels `c`, those with a window that may be of a digit, or with a digit that goes on."""
-        power = self._bank.power[:, self._rows[:, None], c]
-        windows = power[1:] + power[:-1]
-        energy = self._bank.energy[:, c]
-        if other_tone is not None:
-            energy -= other_tone[c] / 2
-        groups = windows.reshape(2, 2, 4, -1)
-        low, high = groups.max(2).swapaxes(0, 1)
-        heard = (low + high) > _SHARE * (energy[1:] + energy[:-1])
-        heard &= (np.minimum(low, high) > 2 * _LEVEL) & (high < _TWIST_HIGH * low) & (high > _TWIST_LOW * low)
-        kept = (heard[0] | heard[1] | self.sounding[c]).nonzero()[0]
-        if not kept.size:
-            return
-        c, heard = c[kept], heard[:, kept]
-        tones = groups[..., kept].argmax(2)
-        tones[:, 1] += 4
-        # The strongest tones' power before and in each hop: [before or in, hop, tone, channel].
-        hops = np.arange(2)[:, None, None]
-        of_tones = np.array((power[hops, tones, kept], power[hops + 1, tones, kept]))
-        before, now = np.sqrt(of_tones[:, :, 0] + of_tones[:, :, 1])
-        along, across = self._bank.turns(self._rows[tones], c)
-        code = 4 * tones[:, 0] + tones[:, 1] - 4
-        state = self._state[:, c]
-        for k in (0, 1):
-            seen = np.concatenate([energy[k + 1 : k + 2, kept], of_tones[1, k], along[k], across[k]])
-            self._hop(hop + k + 1, c, state, heard[k], code[k], before[k], now[k], seen, out)
-        self._state[:, c] = state
-        self.sounding[c] = state[_CODE] >= 0
-        self.any_sounding = bool(self.sounding.any())
+    def _sift(self, hop: int, c: Indices, out: Reports) -> None:
+        """Of channels `c`, those where two tones hold the energy, or a digit goes on."""
+        slots = self._bank.slots(_HOPS)
+        of_rows = self._bank.energies[slots[-3:-1, None, None], self._sift_rows, c].sum(0)
+        power = of_rows[:8].reshape(2, 4, -1)
+        tones = power.argmax(1)
+        code = 4 * tones[0] + tones[1]
+        told = self._going[c] >= 0
+        kept = told | (power.max(1).sum(0) > _PAIR * (of_rows[8] - of_rows[9]))
+        if not kept.all():
+            which = kept.nonzero()[0]
+            if not which.size:
+                return
+            c, code, told = c[which], code[which], told[which]
+        self.sounding[c] = True
+        self.any_sounding = True
+        if told.any():
+            code = np.where(told, self._going[c], code)
+        self._follow(hop, slots, c, code, told, out)
 
-    def _hop(
-        self,
-        hop: int,
-        c: NDArray[np.intp],
-        s: Floats,
-        heard: NDArray[np.bool_],
-        code: NDArray[np.intp],
-        before: NDArray[np.float32],
-        now: NDArray[np.float32],
-        seen: NDArray[np.float32],
-        out: Reports,
+    def _follow(self, hop: int, slots: Indices, c: Indices, code: Indices, told: Flags, out: Reports) -> None:
+        """Ends of digits on channels `c`, and which of the others have become long enough to be judged."""
+        heard = self._bank.sums[slots[:, None], self._rows[:, :, code], c]
+        first = hop + 2 - _HOPS
+        phases = 16 * (np.arange(first, first + _HOPS) % _PHASES)
+        parts = self._unmixing[:, :, phases[:, None] + code]
+        parts *= heard
+        line = parts.sum(1)
+        squares = line * line
+        power = squares[:2] + squares[2:]
+        whole = power.sum(0)
+        top, top_whole = power[:, -3:].max(1), whole[-3:].max(0)
+        if told.any():
+            top, top_whole = np.where(told, power.max(1), top), np.where(told, whole.max(0), top_whole)
+        silent = np.logical_or.reduce(power < _SILENT * top[:, None], axis=0)
+        pause = silent[1:] & silent[:-1]
+        amount = np.sqrt(np.minimum(whole / np.maximum(top_whole, _NOTHING), 1))
+        over = (told & (pause[-1] | pause[-2])).nonzero()[0]
+        if over.size:
+            at = np.where(pause[-2, over], _HOPS - 3, _HOPS - 2)
+            ends = HOP * (first + at - 1 + amount[at - 1, over] + amount[at, over])
+            for channel, end in zip(c[over].tolist(), ends.tolist(), strict=True):
+                out.end(channel, "dtmf", end)
+            self._going[c[over]] = -1
+        # The last pause ends with this hop, in which the digit may have begun.
+        began = (pause * _AFTER).max(0)
+        amount *= began <= _NUMBERS
+        due = (~told & (began > 0) & (amount.sum(0) >= _SURE_HOPS)).nonzero()[0]
+        if due.size:
+            energies = self._bank.energies[slots[:, None], self._energy_rows, c[due]]
+            digit = _Digits(first, c[due], code[due], line[:, :, due], heard[:, :, due], amount[:, due], began[due])
+            self._judge(digit, energies, out)
+
+    def _judge(self, d: "_Digits", energies: Floats, out: Reports) -> None:
+        """Report those that are digits; `energies[2, hops, n]`: all, and what is below."""
+        full = np.minimum(d.amount / _FULL, 1) * d.held
+        filled = (full * full).sum(0)
+        turn = _turn(d.line, d.amount, d.held)
+        beside_hz = turn / (2 * np.pi * HOP_S)
+        deviation = (beside_hz + self._shift_hz[:, d.code]) / self._nominal_hz[:, d.code]
+        of_tones, steady = _along(d, turn, full)
+        coherence = (steady / of_tones).min(0)
+        # A tone beside the bank's frequency shows only a part of its power in a hop.
+        low, high = steady / np.sinc(beside_hz * HOP_S) ** 2 / filled
+        above = (d.line * d.heard * self._above[:, None, d.code] * d.held).sum((0, 1)) / of_tones.sum(0)
+        share, share_above = _shares(d, (low + high) * full.sum(0), above, energies)
+        sure = (np.abs(deviation) < _DEVIATION).all(0) & _came_at_once(d, energies)
+        sure &= (high < _HIGH * low) & (high > _LOW * low) & (np.minimum(low, high) > _LEVEL)
+        sure &= (share > _SHARE) & (coherence > _COHERENT) | (share_above > _SHARE_ABOVE) & (
+            coherence > _COHERENT_ABOVE
+        )
+        for i in sure.nonzero()[0].tolist():
+            channel, code = int(d.channels[i]), int(d.code[i])
+            evidence = {
+                "deviation_percent": [round(100 * float(x), 1) for x in deviation[:, i]],
+                "twist_db": round(10 * float(np.log10(high[i] / low[i])), 1),
+            }
+            out.begin(channel, "dtmf", d.start(i), DIGITS[code], 1.0, evidence)
+            self._going[channel] = code
+
+
+class _Digits:
+    """What may be digits, one a channel; hops `[10]` count from hop number `first`."""
+
+    def __init__(
+        self, first: int, channels: Indices, code: Indices, line: Floats, heard: Floats, amount: Floats, began: Indices
     ) -> None:
-        """One hop of channels `c`: state `s[rows, c]` (changed), the code of the strongest tones, their amplitude in
-        the hop before and in this one, and what else is summed up while a digit goes on."""
-        going = s[_CODE] >= 0
-        alive = now + before >= _ALIVE * s[_TOP]
-        same = going & heard & alive & (code == s[_CODE])
-        s[_BAD] += 1
-        s[_BAD, same] = 0
-        over = going & ~(alive & (s[_BAD] < _PATIENCE))
-        if over.any():
-            _finish(c[over], s[:, over], out)
-            s[_CODE, over], s[_TOP, over] = -1, 0
-        fresh = (heard & (s[_CODE] < 0)).nonzero()[0]
-        if fresh.size:
-            s[:, fresh] = 0
-            s[_CODE, fresh], s[_FULL, fresh], s[_START, fresh] = code[fresh], hop, hop
-            s[_FIRST, fresh] = s[_SUM, fresh] = before[fresh] + now[fresh]
-            s[_TOP, fresh] = np.maximum(before, now)[fresh]
-        goes_on = same.nonzero()[0]
-        if goes_on.size:
-            rest = s[:, goes_on]
-            _go_on(hop, rest, before[goes_on], now[goes_on], seen[:, goes_on])
-            self._tell(c[goes_on], rest, out)
-            s[:, goes_on] = rest
+        self.first, self.channels, self.code = first, channels, code
+        self.line, self.heard = line, heard
+        """`[4, hops, n]`: the two tones' real, then imaginary parts; and as the bank heard them."""
+        self.amount = amount
+        """`[hops, n]`: amplitude in each hop, of that in a full one; 0 before the digit."""
+        self.held = amount > 0.5
+        self.began = began
+        """`[n]`: the hop in which, or at the end of which, the digit began. The one before it is all pause."""
 
-    def _tell(self, c: NDArray[np.intp], s: Floats, out: Reports) -> None:
-        """Report the digits that have become sure on channels `c`."""
-        long = s[_SUM] >= _SURE_HOPS * s[_TOP]
-        long &= s[_TOLD] == 0
-        if not long.any():
-            return
-        due = (long & (s[_SUM] < _HOPELESS_HOPS * s[_TOP])).nonzero()[0]
-        if not due.size:
-            return
-        d = s[:, due]
-        code = d[_CODE].astype(np.intp)
-        tones = np.array([code // 4, code % 4 + 4])
-        beside = np.arctan2(d[_IM], d[_RE]) / (2 * np.pi * HOP_S)
-        deviation = (beside + self._shift[tones]) / self._nominal[tones]
-        # A tone beside the bank's frequency shows only a part of its power in 10 ms.
-        low, high = d[_TONE] / np.sinc(beside * HOP_S) ** 2
-        good = (np.abs(deviation) <= _DEVIATION).all(0) & (d[_RE] != 0).all(0)
-        good &= (low + high > _SURE_SHARE * d[_ENERGY]) & (high < _SURE_HIGH * low) & (high > _SURE_LOW * low)
-        s[_TOLD, due[good]] = 1
-        for at in good.nonzero()[0].tolist():
-            begin = HOP * (d[_START, at] - min(d[_FIRST, at] / d[_TOP, at], 2))
-            evidence = {"deviation_percent": [round(100 * float(x), 1) for x in deviation[:, at]]}
-            out.begin(int(c[due[at]]), "dtmf", begin, DIGITS[code[at]], 1.0, evidence)
+    def start(self, i: int) -> float:
+        """Sample at which number i begins, by what its first two hops hold of it."""
+        at = int(self.began[i])
+        return HOP * (self.first + at + 2 - float(self.amount[at, i]) - float(self.amount[at + 1, i]))
 
 
-def _go_on(
-    hop: int, s: Floats, before: NDArray[np.float32], now: NDArray[np.float32], seen: NDArray[np.float32]
-) -> None:
-    s[_SUM] += now
-    np.maximum(s[_TOP], now, out=s[_TOP])
-    full = now > 0.8 * s[_TOP]
-    s[_TAIL] += now
-    s[_FULL, full], s[_TAIL, full] = hop, 0
-    # Where the amplitude moves, the phase does too.
-    seen[3:] *= np.minimum(now, before) > 0.6 * s[_TOP]
-    s[_SEEN] += seen
+_NUMBERS: Final = np.arange(_HOPS)[:, None]
+_AFTER: Final = np.arange(1, _HOPS)[:, None]
 
 
-def _finish(c: NDArray[np.intp], s: Floats, out: Reports) -> None:
-    told = s[_TOLD] > 0
-    ends = HOP * (s[_FULL] + np.minimum(s[_TAIL] / s[_TOP], 1))
-    for channel, end in zip(c[told].tolist(), ends[told].tolist(), strict=True):
-        out.end(channel, "dtmf", end)
+def _turn(line: Floats, amount: Floats, good: Flags) -> Floats:
+    """`[2, n]`: by how much either tone turns in a hop, radians. A hop half full has its middle elsewhere, so two hops
+    lie apart by the mean of what they hold."""
+    re, im = line[:2], line[2:]
+    pairs = good[1:] & good[:-1]
+    along = ((re[:, 1:] * re[:, :-1] + im[:, 1:] * im[:, :-1]) * pairs).sum(1)
+    across = ((im[:, 1:] * re[:, :-1] - re[:, 1:] * im[:, :-1]) * pairs).sum(1)
+    weight = amount[1:] * amount[:-1] * pairs
+    apart = (weight * (amount[1:] + amount[:-1])).sum(0) / np.maximum(2 * weight.sum(0), 1e-6)
+    turn: Floats = np.arctan2(across, along) / np.maximum(apart, 0.5)
+    return turn
+
+
+def _along(d: _Digits, turn: Floats, full: Floats) -> tuple[Floats, Floats]:
+    """`[2, n]` each: power of either tone in its hops, and what of it lies along the line of phase that turns by
+    `turn` a hop with the amplitude `full`."""
+    re, im = d.line[:2], d.line[2:]
+    # The middle of what a hop holds: late in the digit's first hop, early in its last one.
+    late = np.where(d.began + 1 >= _NUMBERS, np.float32(0.5), np.float32(-0.5)) * (1 - full)
+    angle = turn[:, None] * (_NUMBERS + late)
+    cos, sin = np.cos(angle) * full, np.sin(angle) * full
+    x, y = (re * cos + im * sin).sum(1), (im * cos - re * sin).sum(1)
+    of_tones = ((re * re + im * im) * d.held).sum(1)
+    return of_tones + _NOTHING, (x * x + y * y) / (full * full).sum(0)
+
+
+def _shares(d: _Digits, model: Floats, above: Floats, energies: Floats) -> tuple[Floats, Floats]:
+    """`[n]` each: what the `model` (energy of two steady tones, of which the part `above` lies above 480 Hz) has of all
+    energy in the digit's hops; and of that without what sounded below 480 Hz before the digit, too."""
+    energy, below = (energies * d.held).sum(1)
+    before = np.where(d.began > _NUMBERS, energies[1], np.inf).min(0)
+    under = np.maximum(below - _AS_BEFORE * before * d.held.sum(0), (1 - above) * model)
+    return model / (energy + _NOTHING), model / (energy - below + under + _NOTHING)
+
+
+def _came_at_once(d: _Digits, energies: Floats) -> Flags:
+    """`[n]`: out of a pause without much else above 480 Hz, and from nothing to all within one hop."""
+    n = np.arange(d.began.size)
+    edge = np.minimum(d.amount[d.began, n], 1 - d.amount[d.began + 1, n])
+    heard = energies[0] - energies[1]
+    mean = (heard * d.held).sum(0) / np.maximum(d.held.sum(0), 1)
+    came: Flags = (edge < _EDGE) & (heard[d.began - 1, n] < _BEFORE * mean)
+    return came
+
+
+def _unmixing(bank: Bank, rows: Indices) -> tuple[Floats, Floats]:
+    """For hop number h and digit k, at `[..., 16 * (h % 20) + k]`, the matrix `[4, 4]` that turns what the bank's
+    `rows[4, digits]` hear of the digit into its two tones' real and imaginary parts. And `[4, digits]`, by which those
+    parts are multiplied with what was heard so that their sum is the mean square above 480 Hz."""
+    table = np.zeros((4, 4, _PHASES * 16), np.float32)
+    above = np.zeros((4, 16), np.float32)
+    angle = 2 * np.pi / 8000 * np.arange(_PHASES * HOP).reshape(_PHASES, HOP)
+    for code in range(16):
+        hz = np.array(bank.grid_hz, np.float64)[rows[:2, code]]
+        tones = angle[:, None] * hz[:, None]
+        tones = np.sqrt(2) * np.concatenate([np.cos(tones), -np.sin(tones)], axis=1)
+        heard = bank.matrices[:, rows[:, code]].astype(np.float64)
+        table[:, :, code::16] = np.linalg.inv(heard @ tones.swapaxes(1, 2)).transpose(1, 2, 0)
+        above[:, code] = (heard * tones).sum((0, 2)) / (heard * heard).sum((0, 2)) / HOP
+    return table, above
