@@ -15,15 +15,21 @@ DATA ?= var
 DEBIAN_RUN := gcc libc6-dev python3-dev python3-venv libspandsp-dev libtiff-dev libsndfile1 \
 	asterisk-core-sounds-en-wav asterisk-core-sounds-fr-wav asterisk-core-sounds-es-wav asterisk-moh-opsound-wav \
 	espeak-ng npm
-DEBIAN_TEST := chromium fonts-wqy-microhei sox
+DEBIAN_TEST := chromium fonts-wqy-microhei sox gcin-voice
+# Speech and music of the evaluation: some 400 MB to fetch.
+DEBIAN_EVAL := asterisk-core-sounds-it-wav asterisk-core-sounds-ru-wav asterisk-prompt-es-co asterisk-prompt-fr-armelle \
+	klettres-data ktuberling-data fillets-ng-data-nl fillets-ng-data-cs \
+	hedgewars-data singularity-music asc-music
 
-.PHONY: help run test bench setup setup-test lock clean lint types
+.PHONY: help run test bench eval setup setup-test setup-eval lock clean lint types
 
 help:
 	@echo 'make run     start the box in software: daemon and page on loopback'
 	@echo '             LISTEN=127.0.0.1:8090 and DATA=var may be set'
 	@echo 'make test    style, types and every test'
 	@echo 'make bench   what a channel costs, beside libspandsp'
+	@echo 'make eval    what the detectors reach, beside libspandsp; writes the tables of docs/detectors.md'
+	@echo '             EVAL="--part seen talkoff" runs a part'
 	@echo 'make lock    resolve the dependency files anew'
 	@echo 'make clean   remove what was built (recordings under $(DATA)/ stay)'
 
@@ -46,13 +52,17 @@ types: setup
 bench: setup
 	@$(BIN)/python -m tests.bench
 
+eval: setup setup-eval
+	@$(BIN)/python -m tests.eval $(EVAL)
+
 setup: $(BUILD)/debian-run.done $(VENV)/done $(BUILD)/bindings.done $(BUILD)/frontend.done $(BIN)/linekeep
 setup-test: $(BUILD)/debian-test.done
+setup-eval: $(BUILD)/debian-test.done $(BUILD)/debian-eval.done
 
 # Debian packages: named before they are installed, and only those that are missing.
 $(BUILD)/debian-%.done: Makefile image/debian-packages
 	@mkdir -p $(BUILD)
-	@image/debian-packages $(if $(filter run,$*),$(DEBIAN_RUN),$(DEBIAN_TEST))
+	@image/debian-packages $(DEBIAN_$(shell echo $* | tr a-z A-Z))
 	@touch $@
 
 $(VENV)/done: requirements.lock requirements-build.lock $(BUILD)/debian-run.done

@@ -56,10 +56,9 @@ def _section(section: Section) -> list[str]:
 
 def version() -> str:
     """The commit, with `-dirty` where files differ from it."""
-    told = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=10"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    return f"version {told.stdout.strip()}"
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return f"version {told.stdout.strip()}" if told.returncode == 0 else "a copy without its history"
 
 
 def machine() -> str:

@@ -24,10 +24,10 @@ class Row:
         """Whether `ours` reaches the aim; None where there is no aim. Raises ValueError for one that cannot be read."""
         if not self.aim:
             return None
-        found = re.fullmatch(r"(>=|<=|=|≥|≤)\s*([0-9.]+)\s*(%?).*", self.aim)
+        found = re.fullmatch(r"(>=|<=|=|≥|≤)\s*([0-9.,]+)\s*(%?).*", self.aim)
         if found is None:
             raise ValueError(f"Aim {self.aim!r} of {self.what!r}: it must begin with >=, <= or = and a number.")
-        bound = float(found[2]) / (100 if found[3] else 1)
+        bound = float(found[2].replace(",", "")) / (100 if found[3] else 1)
         if found[1] in (">=", "≥"):
             return self.ours >= bound - 1e-12
         if found[1] in ("<=", "≤"):

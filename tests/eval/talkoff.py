@@ -58,24 +58,25 @@ class Rendering:
 
 def section(part: Part, scale: float = 1.0) -> Section:
     """False reports in speech and in music, beside libspandsp's digit and connect-tone receivers."""
-    longest_s = None if scale >= 1 else max(240 * scale, 5.0)
+    longest_s = corpus.longest_s(scale)
     rows: list[Row] = []
     places: list[str] = []
     hours = 0.0
     for what, audio in (("speech", corpus.speech(part, longest_s)), ("music", corpus.music(part, longest_s))):
         ours: Counter[str] = Counter()
         theirs: Counter[str] = Counter()
-        samples = 0
+        samples = calls = 0
         seed = {"seen": 1000, "unseen": 9000}[part]
         for rendering in renderings(audio, seed):
             law = np.stack([g711.encode(call.sound, rendering.law) for call in rendering.calls])
             samples += law.size
+            calls += len(law)
             for event in false_reports(law, rendering.law, rendering.zone):
                 ours[event.kind] += 1
                 if part == "seen" and longest_s is None:
                     places.append(_place(part, rendering, event))
             theirs += spandsp_reports(law, rendering.law)
-        rows += _rows(what, ours, theirs, samples / RATE / 3600)
+        rows += _rows(what, ours, theirs, samples / RATE / 3600, calls)
         hours += samples / RATE / 3600
     return Section("Talk-off: speech and music, all detectors on", rows, _notes(part, hours), sorted(places))
 
@@ -89,12 +90,12 @@ def _notes(part: Part, hours: float) -> list[str]:
     ]
 
 
-def _rows(what: str, ours: Mapping[str, int], theirs: Mapping[str, int], hours: float) -> list[Row]:
-    unit, cases = f"in {hours:.1f} h", round(hours * 3600 / CALL_S)
+def _rows(what: str, ours: Mapping[str, int], theirs: Mapping[str, int], hours: float, calls: int) -> list[Row]:
+    unit = f"in {hours:.1f} h"
 
     def row(name: str, *kinds: str, peer: bool = False) -> Row:
         beside = float(sum(theirs[kind] for kind in kinds)) if peer else None
-        return Row(f"{what}: {name}", "= 0", float(sum(ours[kind] for kind in kinds)), beside, cases, unit)
+        return Row(f"{what}: {name}", "= 0", float(sum(ours[kind] for kind in kinds)), beside, calls, unit)
 
     progress = ours["progress"] / hours
     return [
@@ -104,7 +105,7 @@ def _rows(what: str, ours: Mapping[str, int], theirs: Mapping[str, int], hours: 
         row("carriers", "carrier"),
         row("caller ID", "cid"),
         row("calls classed fax or modem at any time", "class"),
-        Row(f"{what}: progress tones", "<= 1", progress, None, cases, "an hour"),
+        Row(f"{what}: progress tones", "<= 1", progress, None, calls, "an hour"),
     ]
 
 
