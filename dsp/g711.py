@@ -26,6 +26,9 @@ IDLE: Final[dict[Law, int]] = {"alaw": 0xD5, "ulaw": 0xFF}
 _PIECE: Final = 32768
 """Look-ups made at a time."""
 
+_INDEX: Final = np.dtype(np.uint16)
+_PAIR: Final = np.dtype(np.uint32)
+
 _Table = TypeVar("_Table", bound=NDArray[Any])
 
 _ULAW_BIAS = 0x84
@@ -36,11 +39,10 @@ def decode(law_bytes: NDArray[np.uint8], law: Law) -> NDArray[np.int16]:
     """Linear values of companded bytes: any shape, the same shape back. Full scale is 32768; idle is 0 or 8."""
     codes = np.ascontiguousarray(law_bytes, np.uint8)
     linear = np.empty(codes.shape, np.int16)
-    flat, even = codes.reshape(-1), codes.size & ~1
-    pairs = linear.reshape(-1)[:even].view(np.uint32)
-    _look_up(_pair_table(law), flat[:even].view(np.uint16), pairs)
-    if even < codes.size:
-        linear.reshape(-1)[even] = decode_table(law)[flat[even]]
+    if codes.shape[-1] % 2:
+        _look_up(decode_table(law), codes, linear)
+    else:
+        _look_up(_pair_table(law), codes.view(_INDEX), linear.view(_PAIR))
     return linear
 
 
@@ -48,15 +50,19 @@ def encode(linear: NDArray[np.int16], law: Law) -> NDArray[np.uint8]:
     """Companded bytes of linear values: any shape, the same shape back."""
     values = np.ascontiguousarray(linear, np.int16)
     codes = np.empty(values.shape, np.uint8)
-    _look_up(encode_table(law), values.reshape(-1).view(np.uint16), codes.reshape(-1))
+    _look_up(encode_table(law), values.view(_INDEX), codes)
     return codes
 
 
-def _look_up(table: _Table, indexes: NDArray[np.uint16], out: _Table) -> None:
-    """`table[indexes]` in pieces: what numpy widens of the indexes stays in the cache."""
-    for at in range(0, indexes.size, _PIECE):
+def _look_up(table: _Table, indexes: NDArray[np.unsignedinteger[Any]], out: _Table) -> None:
+    """`table[indexes]`, in pieces where there are many: what numpy widens of the indexes stays in the cache."""
+    if indexes.size <= _PIECE:
+        table.take(indexes, out=out, mode="clip")
+        return
+    flat, into = indexes.reshape(-1), out.reshape(-1)
+    for at in range(0, flat.size, _PIECE):
         piece = slice(at, at + _PIECE)
-        table.take(indexes[piece], out=out[piece], mode="clip")
+        table.take(flat[piece], out=into[piece], mode="clip")
 
 
 def alaw_decode(law_bytes: NDArray[np.uint8]) -> NDArray[np.int16]:

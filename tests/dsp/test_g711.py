@@ -74,3 +74,13 @@ def test_peaks() -> None:
     assert peaks(law_bytes[:0], "ulaw", 3).shape == (0, 2)
     with pytest.raises(ValueError, match="at least 1"):
         peaks(law_bytes, "ulaw", 0)
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_many_samples_at_once(law: Law) -> None:
+    """More than are looked up in one piece, an even and an odd number of them."""
+    for shape in ((3, 40000), (3, 33333)):
+        codes = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+        np.testing.assert_array_equal(g711.decode(codes, law), g711.decode_table(law)[codes])
+        linear = np.random.default_rng(2).integers(-32768, 32768, shape).astype(np.int16)
+        np.testing.assert_array_equal(g711.encode(linear, law), g711.encode_table(law)[linear.view(np.uint16)])
