@@ -175,8 +175,8 @@ def _frequency_axis(image: Image.Image, pen: ImageDraw.ImageDraw, top: int) -> N
     image.paste(Image.fromarray(bar), (RIGHT + 14, top))
     for level in range(round(LOUD_DBM0), round(QUIET_DBM0) - 1, -20):
         at = top + (LOUD_DBM0 - level) / (LOUD_DBM0 - QUIET_DBM0) * (SPECTRUM - 1)
-        pen.text((RIGHT + 32, at), f"{level:.0f}", SOFT, font(13), anchor="lm")
-    pen.text((RIGHT + 66, top + SPECTRUM / 2), "dBm0", SOFT, font(13), anchor="lm")
+        unit = " dBm0" if level == round(LOUD_DBM0) else ""
+        pen.text((RIGHT + 32, at), f"{level}{unit}", SOFT, font(13), anchor="lm")
 
 
 def _time_axis(pen: ImageDraw.ImageDraw, place: Place, top: int, lanes_end: int) -> None:
@@ -220,7 +220,7 @@ def _lane(pen: ImageDraw.ImageDraw, place: Place, result: Heard, kind: str, top:
         for e in events
     ]
     for begin, end in bars:
-        pen.rectangle((begin, top + 3, end, top + LANE - 5), ink)
+        pen.rectangle((begin, top + 3, end - 1, top + LANE - 5), ink)
     for begin, room, inside, text in labels(pen, kind, events, bars):
         face = font(14, text)
         shown = shortened(pen, text, face, room)

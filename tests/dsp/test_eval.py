@@ -1,6 +1,9 @@
 """The evaluation runs: each section small, its table readable, and the document as it writes it."""
 
 import io
+import re
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -27,6 +30,15 @@ def test_a_section_does_not_rot(name: str) -> None:
     screen = io.StringIO()
     Console(width=100, file=screen).print(table(section, "seen"))
     assert section.title[:40] in screen.getvalue()
+
+
+def test_the_command_measures_in_processes_of_their_own() -> None:
+    words = [sys.executable, "-m", "tests.eval", "--part", "seen", "--scale", "0.02", "talkoff"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"seen: \d+ of 14 aims met", done.stdout) and f"Not written into {DOCUMENT}" in done.stdout
+    wrong = subprocess.run([*words[:3], "nosuch"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert wrong.returncode == 2 and "no section nosuch" in wrong.stderr
 
 
 def test_every_section_is_named() -> None:

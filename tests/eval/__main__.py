@@ -12,6 +12,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -25,7 +26,7 @@ out = Console(highlight=False)
 
 
 def table(section: Section, part: Part) -> Table:
-    drawn = Table(title=f"{section.title} ({part})", title_justify="left", title_style="bold", pad_edge=False)
+    drawn = Table(title=f"{section.title} ({part})", title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     drawn.add_column("what", overflow="fold")
     for head in ("aim", "ours", "libspandsp", "cases"):
         drawn.add_column(head, justify="right", no_wrap=True)

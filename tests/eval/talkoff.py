@@ -82,7 +82,7 @@ def section(part: Part, scale: float = 1.0) -> Section:
 
 
 def _notes(part: Part, hours: float) -> list[str]:
-    names = ", ".join([*corpus.SPEECH[part], *corpus.MUSIC[part]])
+    names = "; ".join([*corpus.SPEECH[part], *corpus.MUSIC[part]])
     return [
         f"{hours:.1f} h in calls of {CALL_S} s: the corpus twice (A-law, -15 dBm0, 300 to 3400 Hz, plan of China; "
         "µ-law, speed ± 6 %, -8 to -28 dBm0, the other plans).",
