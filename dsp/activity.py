@@ -1,12 +1,22 @@
-"""Sound and speech activity, level.
+"""Sound and speech activity, level, noise floor.
 
-The level of a step (20 ms) without offset and hum is compared with a noise floor that follows it down at once and up
-by 1.5 dB a second, and never above -42 dBm0, so that steady loud sound stays sound. A hangover of 160 ms bridges the
-gaps between syllables. Speech is activity that no tone, digit or carrier explains, three steps of it within five; its
-end is the end of the activity.
+Two levels of each step (20 ms) are compared with their noise floors: the whole one, without offset and hum, and that
+of the tones between 200 and 700 Hz, where voices have their strength and white noise has little of its own. A floor is
+the quietest step of the last 1.6 s (minimum statistics after R. Martin, 2001, without its smoothing), or of the last
+480 ms where these stood still, as noise does when a line is switched through. It never rises above -39 dBm0, so that
+steady loud sound stays sound.
+
+A step is loud well above either floor, and faint a little above it. Speech is sound that no tone, digit or carrier
+explains: it begins with two loud steps of three, reaches back over the faint ones before them, goes on while steps are
+loud or two running are faint, and ends with the last of these, which is known 160 ms later. Sound that turns out to be
+a tone or a carrier was no speech: its event is withdrawn, which is an end at its start. On a line that carries data
+only what is voiced is speech.
 
 For the class of a call, `voiced` marks steps with most of their energy between 150 and 750 Hz, where speech and music
 have it and modems do not.
+
+Weak points: music is speech to it, and so is any noise that does not stand still. A step 4 dB above white noise is
+loud, so consonants under the noise are lost.
 """
 
 from typing import Final
@@ -15,18 +25,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp.levels import FLOOR_DBM0
-from dsp.tones import Bank
+from dsp.reports import Reports
+from dsp.tones import STEP, Bank
 
 VOICED_HZ: Final = (200, 300, 400, 500, 600, 700)
 """Whole hundreds do not leak into each other in a hop of 10 ms."""
 
-_RISE_DB = np.float32(0.03)
-_ABOVE_DB = np.float32(9.0)
-_FLOOR_TOP, _FLOOR_BOTTOM = np.float32(-42.0), np.float32(-72.0)
-_LEAST_DBM0 = np.float32(-52.0)
+_ABOVE_DB: Final = np.array([[[4.0], [7.5]], [[2.5], [6.0]]], np.float32)
+"""Loud and faint: above the quietest step of the whole and of the voiced level. Steps of white noise of one power
+differ by some 0.5 and 1.3 dB (one sigma); the quietest of 80 lies 1.2 and 3 dB under their mean."""
+_QUIETEST_UNDER_MEAN_DB = np.float32(1.2)
+_FLOOR_TOP = np.float32(-39.0)
+_FLOOR_BOTTOM: Final = np.array([[-70.0], [-76.0]], np.float32)
 _FAINTEST = np.float32(2 * 10 ** (FLOOR_DBM0 / 10))
 _OF_TWO_HOPS = np.float32(10 * np.log10(2))
-_HANGOVER_STEPS = 8
+_PART_STEPS: Final = 8
+_PARTS: Final = 10
+"""Floors are looked for in parts of 160 ms."""
+_STILL_PARTS: Final = 3
+_STILL_DB = np.float32(3.0)
 _VOICED_SHARE = np.float32(0.45)
 LATELY: Final = 16
 """Steps (320 ms) of which is kept whether they were loud and voiced."""
@@ -35,7 +52,7 @@ LEVELS: Final = 512
 
 
 class Activity:
-    """`level_dbm0`, `active`, `loud`, `voiced`, each `[channels]`, after every `step`.
+    """`level_dbm0`, `active`, `loud`, `faint`, `voiced`, `noise_floor_dbm0`, each `[channels]`, after every `step`.
 
     `loud_lately`, `voiced_lately` `[16, channels]` are rings of the last steps, for what looks at them at a slower
     pace; `slot` is the newest. `steps` counts.
@@ -43,17 +60,25 @@ class Activity:
 
     def __init__(self, channels: int, bank: Bank) -> None:
         self._bank = bank
-        self._levels = np.full((LEVELS, 2, channels), FLOOR_DBM0, np.float32)
+        # Whole without offset and hum, voiced, as it came.
+        self._levels = np.full((LEVELS, 3, channels), FLOOR_DBM0, np.float32)
         self.loud_lately = np.zeros((LATELY, channels), np.bool_)
         self.voiced_lately = np.zeros((LATELY, channels), np.bool_)
         self.slot = -1
-        self.level_dbm0 = self._levels[0, 1]
+        self.level_dbm0 = self._levels[0, 2]
         self.loud = self.loud_lately[0]
         self.voiced = self.voiced_lately[0]
+        self.faint = np.zeros(channels, np.bool_)
         self.active = np.zeros(channels, np.bool_)
-        self._floor = np.full(channels, -60, np.float32)
+        self.noise_floor_dbm0 = np.full(channels, _FLOOR_TOP, np.float32)
         self.steps = 0
-        self._last_loud = np.full(channels, -_HANGOVER_STEPS, np.int64)
+        self._quietest = np.full((_PARTS, 2, channels), _FLOOR_TOP, np.float32)
+        self._loudest = np.zeros((_STILL_PARTS, channels), np.float32)
+        self._share = np.empty(channels, np.float32)
+        self._bars = np.empty((2, 2, channels), np.float32)
+        self._over = np.empty((2, 2, channels), np.bool_)
+        self._recent = np.zeros(channels, np.uint8)
+        self._set_floors(self._quietest[0])
 
     def heard_dbm0(self, steps: int) -> NDArray[np.float32]:
         """`[steps, channels]`: levels without offset and hum, the newest last."""
@@ -73,49 +98,118 @@ class Activity:
 
     def step(self) -> None:
         """Take the bank's last step."""
+        bank = self._bank
         slot = self.slot = (self.slot + 1) % LATELY
         levels = self._levels[self.steps % LEVELS]
-        np.maximum(self._bank.energy_and_raw_20ms, _FAINTEST, out=levels)
+        np.maximum(bank.energy_and_raw_20ms, _FAINTEST, out=levels[::2])
+        voiced = self.voiced = self.voiced_lately[slot]
+        np.maximum(bank.together.get("voiced", bank.energy_20ms), _FAINTEST, out=levels[1])
+        np.multiply(levels[0], _VOICED_SHARE, out=self._share)
+        np.greater(levels[1], self._share, out=voiced)
         np.log10(levels, out=levels)
         levels *= np.float32(10)
         levels -= _OF_TWO_HOPS
-        heard, floor = levels[0], self._floor
-        self.level_dbm0 = levels[1].copy()
-        floor += _RISE_DB
-        np.minimum(heard, floor, out=floor)
-        np.maximum(floor, _FLOOR_BOTTOM, out=floor)
-        np.minimum(floor, _FLOOR_TOP, out=floor)
+        self.level_dbm0 = levels[2].copy()
+        np.greater(levels[:2], self._bars, out=self._over)
         loud = self.loud = self.loud_lately[slot]
-        np.greater(heard, np.maximum(floor + _ABOVE_DB, _LEAST_DBM0), out=loud)
-        self._last_loud[loud] = self.steps
-        self.active = self._last_loud > self.steps - _HANGOVER_STEPS
+        np.logical_or(self._over[0, 0], self._over[0, 1], out=loud)
+        np.logical_or(self._over[1, 0], self._over[1, 1], out=self.faint)
+        voiced &= loud
+        self._recent <<= 1
+        self._recent |= loud
+        self.active = self._recent > 0
         self.steps += 1
-        voiced = self.voiced = self.voiced_lately[slot]
-        if "voiced" in self._bank.together:
-            np.greater(self._bank.together["voiced"], _VOICED_SHARE * self._bank.energy_20ms, out=voiced)
-            voiced &= loud
+        if self.steps % _PART_STEPS == 0:
+            self._follow_floors()
+
+    def _follow_floors(self) -> None:
+        """A part of 160 ms is over."""
+        part = self.steps // _PART_STEPS - 1
+        first = part * _PART_STEPS % LEVELS
+        levels = self._levels[first : first + _PART_STEPS]
+        quietest, loudest = self._quietest, self._loudest
+        np.minimum.reduce(levels[:, :2], axis=0, out=quietest[part % _PARTS])
+        np.maximum.reduce(levels[:, 0], axis=0, out=loudest[part % _STILL_PARTS])
+        floors = np.minimum.reduce(quietest, axis=0)
+        last = np.minimum.reduce(quietest[np.arange(part + 1 - _STILL_PARTS, part + 1) % _PARTS], axis=0)
+        still = np.maximum.reduce(loudest, axis=0) - last[0] < _STILL_DB
+        np.copyto(floors, last, where=still)
+        self._set_floors(floors)
+
+    def _set_floors(self, floors_dbm0: NDArray[np.float32]) -> None:
+        """`[2, channels]`: the quietest steps lately, of the whole and of the voiced level."""
+        floors = np.minimum(floors_dbm0, _FLOOR_TOP)
+        np.maximum(floors, _FLOOR_BOTTOM, out=floors)
+        np.add(floors, _ABOVE_DB, out=self._bars)
+        self.noise_floor_dbm0 = floors[0] + _QUIETEST_UNDER_MEAN_DB
 
 
-_ENOUGH: Final = np.array([bits.bit_count() >= 3 for bits in range(32)])
+_ENOUGH: Final = np.array([(bits & 7).bit_count() >= 2 for bits in range(256)])
+_HANGOVER_STEPS: Final = 8
+"""As many as the steps that are remembered as bits: speech is over when none of them is set."""
+_EXPLAINED: Final = np.uint8(31)
+"""Speech that goes on is over when five steps running are explained; one or two are a vowel that looks like a tone."""
+_WITHDRAWN_STEPS: Final = 32
+_EXPLAINED_STEPS: Final = 7
+_NEAR_STEPS: Final = 8
+_OTHERS: Final = ("dtmf", "cng", "answer_tone", "calling_tone", "v21", "carrier", "progress")
 
 
 class Speech:
-    """Stretches of speech as events."""
+    """Stretches of speech on `channels` channels, as events."""
 
     def __init__(self, channels: int) -> None:
-        # The last five steps of a channel as bits.
-        self._recent = np.zeros(channels, np.uint8)
+        # The last eight steps of a channel as bits, the newest lowest: what was speech, at least faint, explained.
+        self._heard, self._faint, self._explained = (np.zeros(channels, np.uint8) for _ in range(3))
         self.on = np.zeros(channels, np.bool_)
+        self._began, self._ended = (np.zeros(channels, np.int64) for _ in range(2))
 
-    def step(self, activity: Activity, plain: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
-        """Channels where speech began and where it ended; `plain`: no tone, digit or carrier sounds there."""
-        self._recent <<= 1
-        self._recent |= activity.loud & plain
-        self._recent &= 31
-        now = np.where(self.on, activity.active & plain, _ENOUGH[self._recent])
-        changed = (now != self.on).nonzero()[0]
+    def step(self, activity: Activity, explained: NDArray[np.bool_], doubtful: NDArray[np.bool_], out: Reports) -> None:
+        """After each step of `activity`. `explained`: a tone, a digit or data sounds there; `doubtful`: no speech
+        begins there, but it may go on."""
+        faint, heard = self._faint, self._heard
+        speech = (faint & 1).view(np.bool_)
+        faint <<= 1
+        faint |= activity.faint
+        speech &= activity.faint
+        speech &= self.on
+        speech |= activity.loud
+        self._explained <<= 1
+        self._explained |= explained
+        over = (self._explained & _EXPLAINED) == _EXPLAINED
+        np.putmask(heard, over, heard & ~_EXPLAINED)
+        speech &= ~np.where(self.on, over, explained | doubtful)
+        heard <<= 1
+        heard |= speech
+        now = _ENOUGH[heard]
+        now |= self.on
+        now &= heard > 0
+        changed = now != self.on
         self.on = now
-        if not changed.size:
-            return [], []
-        began = now[changed]
-        return changed[began].tolist(), changed[~began].tolist()
+        if changed.any():
+            for c in changed.nonzero()[0].tolist():
+                if now[c]:
+                    self._begin(c, activity.steps, out)
+                else:
+                    self._end(c, activity, out)
+
+    def _begin(self, c: int, steps: int, out: Reports) -> None:
+        """Two of the last three steps were loud: back over what was faint before them."""
+        bits, back = int(self._faint[c]) | int(self._heard[c]), 0
+        while bits >> back & 3:
+            back += 1
+        first = max(steps - max(back, 2), int(self._ended[c]))
+        self._began[c] = first
+        out.begin(c, "speech", first * STEP, "speech", 0.8)
+
+    def _end(self, c: int, activity: Activity, out: Reports) -> None:
+        """At the last step of speech; where something else began, or at the start if that began there too."""
+        began, end = int(self._began[c]), activity.steps - _HANGOVER_STEPS
+        if end - began <= _WITHDRAWN_STEPS and int(self._explained[c]).bit_count() >= _EXPLAINED_STEPS:
+            end = began
+        for other in (out.open(c, kind) for kind in _OTHERS):
+            if other is not None and other.start_sample < end * STEP:
+                start = other.start_sample // STEP
+                end = began if start <= began + _NEAR_STEPS else start
+        self._ended[c] = end
+        out.end(c, "speech", end * STEP)

@@ -46,6 +46,8 @@ class Classifier:
 
     def __init__(self, channels: int) -> None:
         self._rank = np.zeros(channels, np.int8)
+        self.machine = np.zeros(channels, np.bool_)
+        self.any_machine = False
         self._voiced, self._music, self._age = (np.zeros(channels, np.int32) for _ in range(3))
         self._since = np.zeros(channels, np.int64)
         self._next_hop = 0
@@ -59,6 +61,8 @@ class Classifier:
         """A new call begins on these channels; the class so far is forgotten, without a report of its end."""
         for array in (self._rank, self._voiced, self._music, self._age):
             array[channels] = 0
+        self.machine[channels] = False
+        self.any_machine = bool(self.machine.any())
         self._lull[0, channels], self._peak[0, channels] = 0, -90
         self._plain[:, channels] = False
         self._since[channels] = self._next_hop
@@ -135,6 +139,8 @@ class Classifier:
 
     def _set(self, c: int, value: str, rank: int, evidence: dict[str, object], out: Reports) -> None:
         self._rank[c] = rank
+        self.machine[c] = value in ("fax", "modem")
+        self.any_machine = bool(self.machine.any())
         now = out.open(c, "class")
         confidence = _CONFIDENCE.get(rank, 0.5)
         if now is None:

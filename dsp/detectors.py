@@ -33,6 +33,10 @@ from dsp.zones import ZONES, Zone
 
 __all__ = ["Detectors", "Event", "Law", "Zone"]
 
+_HOT_DBM0 = np.float32(-14.0)
+"""Two samples of 160 at the last step alone make this level."""
+_LAST_STEP: Final = {"alaw": 0x2A, "ulaw": 0x00}
+"""The largest value but for its sign (G.711, tables 1 and 2)."""
 _CONNECT: Final = frozenset({"cng", "calling_tone", "answer_tone"})
 
 
@@ -43,6 +47,10 @@ class Detectors:
     """`[channels]`: level of the last 20 ms, dBm0, -90 at least."""
     active: NDArray[np.bool_]
     """`[channels]`: sound activity now (any sound above the noise floor)."""
+    noise_floor_dbm0: NDArray[np.float32]
+    """`[channels]`: the quietest of the last 1.6 s without offset and hum, dBm0, between -69 and -38."""
+    clipped: NDArray[np.bool_]
+    """`[channels]`: two or more of the last 160 samples stood on the last step of the law."""
 
     def __init__(self, channels: int, law: Law, zone: Zone = "cn", detectors: Iterable[str] | None = None) -> None:
         """`detectors`: the kinds of event wanted (`dsp.events.KINDS`), all by default.
@@ -57,7 +65,9 @@ class Detectors:
         self._hop = 0
         self._pairs = expansion_of_pairs(law)
         self.level_dbm0 = np.full(channels, FLOOR_DBM0, np.float32)
-        self.active = np.zeros(channels, np.bool_)
+        self.active, self.clipped = (np.zeros(channels, np.bool_) for _ in range(2))
+        self._any_clipped = False
+        self._last_step = _LAST_STEP[law]
         steps = STEPS if heard & {"v21", "carrier", "cid"} else 1
         self._history = History(channels, IDLE[law], expansion(law), steps)
         groups = _groups(heard)
@@ -66,6 +76,7 @@ class Detectors:
         self._expanded = bank.input.view(np.complex64)
         on = heard.__contains__
         self._activity = Activity(channels, bank)
+        self.noise_floor_dbm0 = self._activity.noise_floor_dbm0
         self._dtmf = Dtmf(channels, bank) if on("dtmf") else None
         self._connect = ConnectTones(channels, bank, heard) if heard & _CONNECT else None
         self._v21 = V21Preamble(channels, bank, self._history) if on("v21") else None
@@ -75,9 +86,8 @@ class Detectors:
         self._dtmf_cid = DtmfCallerId()
         self._speech = Speech(channels) if on("speech") else None
         self._class = Classifier(channels) if on("class") else None
-        self._explained = np.zeros(channels, np.bool_)
-        self._nothing_explained = np.ones(channels, np.bool_)
-        self._nothing_explained.flags.writeable = False
+        self._none = np.zeros(channels, np.bool_)
+        self._none.flags.writeable = False
 
     def feed(self, block: NDArray[np.uint8]) -> list[Event]:
         """What became certain in `block`, uint8 `[channels, n]` for any n."""
@@ -120,6 +130,8 @@ class Detectors:
         self._bank.step()
         self._activity.step()
         self.level_dbm0, self.active = self._activity.level_dbm0, self._activity.active
+        self.noise_floor_dbm0 = self._activity.noise_floor_dbm0
+        self._look_for_clipping(kept)
         before = len(out)
         if self._progress is not None:
             self._progress.step(hop, out)
@@ -147,27 +159,34 @@ class Detectors:
                 if self._progress is not None:
                     self._progress.digit(event.channel)
 
+    def _look_for_clipping(self, law_bytes: NDArray[np.uint8]) -> None:
+        hot = (self.level_dbm0 > _HOT_DBM0).nonzero()[0]
+        if hot.size or self._any_clipped:
+            self.clipped = np.zeros(self.clipped.size, np.bool_)
+            self.clipped[hot] = ((law_bytes[hot] & 0x7F) == self._last_step).sum(1) >= 2
+            self._any_clipped = bool(self.clipped.any())
+
     def _judge(self, hop: int, before: int) -> None:
         """Carriers, speech and class, which rest on what the others heard in this step."""
-        plain = self._nothing_else()
+        explained = self._something_else()
+        plain, still = ~explained, self._none
         if self._carriers is not None:
             self._carriers.step(hop, self._activity, plain, self._out)
             if self._carriers.any_still:
-                plain = plain & ~self._carriers.still
+                still = self._carriers.still
+                plain &= ~still
         if self._speech is not None:
-            began, ended = self._speech.step(self._activity, plain)
-            for c in ended:
-                self._out.end(c, "speech", (hop + 2) * HOP)
-            for c in began:
-                self._out.begin(c, "speech", (hop + 2) * HOP - 5 * STEP, "speech", 0.8)
+            if self._class is not None and self._class.any_machine:
+                explained = explained | (self._class.machine & ~self._activity.voiced)
+            self._speech.step(self._activity, explained, still, self._out)
         if self._class is not None:
             for event in self._out.since(before):
                 if event.end_s is None:
                     self._class.sign(event, self._out)
             self._class.step(hop, self._activity, plain, self._out)
 
-    def _nothing_else(self) -> NDArray[np.bool_]:
-        """`[channels]`: no tone, digit or data sounds, so what is heard may be speech. Not to be changed."""
+    def _something_else(self) -> NDArray[np.bool_]:
+        """`[channels]`: a tone, a digit or data sounds, so what is heard is no speech. Not to be changed."""
         found = []
         if self._progress is not None and self._progress.lately:
             found.append(self._progress.heard())
@@ -178,11 +197,8 @@ class Detectors:
         if self._v21 is not None and self._v21.any_busy:
             found.append(self._v21.busy)
         if not found:
-            return self._nothing_explained
-        explained = self._explained
-        np.logical_not(found[0], out=explained)
-        for other in found[1:]:
-            np.greater(explained, other, out=explained)  # and not
+            return self._none
+        explained: NDArray[np.bool_] = np.logical_or.reduce(found, axis=0)
         return explained
 
 
@@ -221,7 +237,7 @@ def _frequencies(kinds: frozenset[str], zone: Zone) -> list[float]:
         wanted += (MARK_HZ, SPACE_HZ)
     if "dtmf" in kinds:
         wanted += LOW_HZ + HIGH_HZ
-    if kinds & {"class", "carrier"}:
+    if kinds & {"class", "carrier", "speech"}:
         wanted += VOICED_HZ
     return wanted
 
@@ -229,7 +245,7 @@ def _frequencies(kinds: frozenset[str], zone: Zone) -> list[float]:
 def _groups(kinds: frozenset[str]) -> dict[str, tuple[float, ...]]:
     """Tones whose power is wanted together."""
     groups: dict[str, tuple[float, ...]] = {}
-    if kinds & {"class", "carrier"}:
+    if kinds & {"class", "carrier", "speech"}:
         groups["voiced"] = VOICED_HZ
     if "dtmf" in kinds:
         groups["dtmf"] = LOW_HZ + HIGH_HZ

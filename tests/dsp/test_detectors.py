@@ -166,7 +166,7 @@ def test_what_is_off_takes_no_rows_and_no_step() -> None:
         rows[kind] = len(d._bank.grid_hz)
         parts[kind] = {n for n in ("_dtmf", "_connect", "_v21", "_progress", "_carriers", "_cid", "_speech", "_class")
                        if getattr(d, n) is not None}  # fmt: skip
-    assert rows[None] == rows["speech"] == 0 and parts[None] == set() and parts["speech"] == {"_speech"}
+    assert rows[None] == 0 and parts[None] == set() and parts["speech"] == {"_speech"} and rows["speech"] == 6
     assert parts["cng"] == {"_connect"} and rows["cng"] < rows["dtmf"] == 8 and parts["dtmf"] == {"_dtmf"}
     assert parts["progress"] == {"_progress"} and parts["v21"] == {"_v21"} and parts["cid"] == {"_dtmf", "_cid"}
     assert parts["class"] >= {"_connect", "_v21", "_carriers", "_class"} and not parts["class"] & {"_cid", "_speech"}
