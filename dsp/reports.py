@@ -39,19 +39,21 @@ class Reports:
         evidence: Mapping[str, object] | None = None,
     ) -> Event:
         """Report something that goes on. An event of that kind that is still open on the channel ends here."""
-        if (channel, kind) in self._open:
+        where = (channel, kind)
+        if where in self._open:
             self.end(channel, kind, start_sample)
         self._ids += 1
-        start_s = max(0.0, round(start_sample) / RATE)
-        event = Event(self._ids, channel, kind, start_s, None, value, round(confidence, 2), evidence or {})
-        self._open[channel, kind] = event
+        # Plain numbers: numpy's take ten times as long to round.
+        start_s, sure = max(0, round(float(start_sample))) / RATE, round(float(confidence), 2)
+        event = Event(self._ids, channel, kind, start_s, None, value, sure, evidence or {})
+        self._open[where] = event
         self._events.append(event)
         return event
 
     def change(self, channel: int, kind: str, value: str, confidence: float, evidence: Mapping[str, object]) -> None:
         """Correct the open event of that kind."""
         old = self._open[channel, kind]
-        event = Event(old.id, channel, kind, old.start_s, None, value, round(confidence, 2), evidence)
+        event = Event(old.id, channel, kind, old.start_s, None, value, round(float(confidence), 2), evidence)
         self._open[channel, kind] = event
         self._events.append(event)
 
@@ -59,7 +61,7 @@ class Reports:
         """The open event of that kind is over; without one this does nothing."""
         old = self._open.pop((channel, kind), None)
         if old is not None:
-            end_s = max(old.start_s, round(end_sample) / RATE)
+            end_s = max(old.start_s, round(float(end_sample)) / RATE)
             self._events.append(
                 Event(old.id, channel, kind, old.start_s, end_s, old.value, old.confidence, old.evidence)
             )
