@@ -80,7 +80,7 @@ class Detectors:
         self._dtmf = Dtmf(channels, bank) if on("dtmf") else None
         self._connect = ConnectTones(channels, bank, heard) if heard & _CONNECT else None
         self._v21 = V21Preamble(channels, bank, self._history) if on("v21") else None
-        self._progress = Progress(channels, bank, ZONES[zone], self._activity) if on("progress") else None
+        self._progress = Progress(channels, bank, ZONES[zone]) if on("progress") else None
         self._carriers = Carriers(channels, self._history) if on("carrier") else None
         self._cid = FskCallerId(channels, bank, self._history) if on("cid") else None
         self._dtmf_cid = DtmfCallerId()

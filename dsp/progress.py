@@ -1,96 +1,117 @@
-"""Call progress tones: frequency first, cadence after.
+"""Call progress tones: which frequencies sound, and in what cadence.
 
-ITU-T E.180; the plans stand in `dsp.zones`. In every step (20 ms) a channel sounds one of its zone's frequency sets
-or none: a single frequency by the share of the last 20 ms and the turn of its phase, a pair by the share of the last
-60 ms, which tells 440 from 480 Hz. Two steps alike make a change. Changes are rare, so cadences are matched channel by
-channel, where a stretch has ended or, by a calendar, has just become long enough.
+ITU-T E.180; the plans stand in `dsp.zones`. In every step (20 ms) a channel sounds one of its zone's frequency sets,
+or is quiet, or has some other sound. A single frequency is told by its share of the last 20 ms and the turn of its
+phase (which is good for a hertz or two), a pair by what two lines, resolved over the last 60 ms, hold together. A set
+is looked for only on channels where the bank's rows near it hold much of the energy. Two steps alike make a change:
+one alone is a blip in speech, or a click in a tone. What ends a burst is a fall by 6 dB, so that an echo does not
+prolong it. A burst counts if its frequency and level stood still, which vowels and most music do not.
 
-A cadence is believed after one whole period where the tone sounds for 0.8 s or more, after two otherwise; a stretch
-of silence inside must be 15 dB quieter than the tone and have no digit in it: a dial tone that lasted a second before
-the first digit is no ring-back. A continuous tone is believed when it has outlasted every
-cadence of its frequencies. The event ends when the next sound is overdue, or after 200 ms for a continuous tone.
+Only bursts that count reach `dsp.cadence`, channel by channel; a channel without one in the last seconds costs
+nothing there. What is looked at besides the ends of bursts stands in a calendar: bursts and pauses that have just
+become long enough to be sure of something.
 
-Limits: a tone under speech on a mixed line is not a progress tone; ring-back shorter than one burst is not told.
+A digit ends a dial tone: if one sounded until the digit began it is reported then, however short it was.
+
+Limits: a tone under speech on a mixed line is not a progress tone; a tone that stays within 15 dB of its level in its
+pauses (strong noise) is told only after more of its cadence.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.activity import Activity
+from dsp.cadence import OTHER, Cadence, Patterns, Stretch
 from dsp.reports import Reports
-from dsp.tones import STEP, Bank
-from dsp.zones import Tone, TonePlan
+from dsp.tones import HOP_S, Bank
+from dsp.zones import TonePlan
 
-_SHARE_SINGLE = np.float32(0.75)
-_SHARE_PAIR = 0.65
-_PART_OF_PAIR = 0.08
-_LEVEL = 10 ** (-42 / 10)
-_STEP_S: Final = STEP / 8000
-_SLACK_S: Final = 0.045
-_OVER_S: Final = 0.2
-"""A continuous tone is over after this."""
-_DEPTH: Final = 8
-"""Stretches remembered a channel."""
-_EDGE: Final = 4
-"""Steps at either end of a silence that may still hold a part of the tone."""
+_SHARE: Final = np.float32(0.66)
+_PART_OF_PAIR: Final = np.float32(0.06)
+_LEVEL: Final = np.float32(10 ** (-43 / 10))
+_PAIR_HOPS: Final = 6
+_BIN_HZ: Final = 6.0
+_FALL: Final = np.float32(0.25)
+_ECHO_STEPS: Final = 8
+"""An echo of a tone is not taken for a new burst for so long."""
+_RISE: Final = np.float32(12)
+_BESIDE: Final = np.float32(10 ** (-20 / 10))
+_ANYWAY: Final = np.float32(10 ** (-8 / 10))
+_OTHERS: Final = 3
+"""Steps: a pair is recognised so long after it began."""
+_SHORTEST_STEPS: Final = 3
+_STILL_HZ2: Final = np.float32(6.0**2)
+_STILL_LEVEL: Final = np.float32(0.4**2)
 _UNDER_STEPS: Final = 15
 """Steps after which a tone that no longer stands alone is taken to be over."""
 _AGAIN_STEPS: Final = 60
-_QUIET_DB = 15.0
+_TURN_HZ: Final = np.float32(1 / (2 * np.pi * HOP_S))
+_COUNT, _HZ, _HZ2, _POWER, _POWER2 = range(5)
+
+Ints = NDArray[np.intp]
+Floats = NDArray[np.float32]
+Found = tuple[Ints, NDArray[np.int8], Floats, Floats]
+"""Channels, what sounds there (1 + the set), its power in two hops, its distance from the nominal frequency in Hz."""
 
 
 class Progress:
-    """Progress tones of one plan on `channels` channels. `now[channel]`: 0, or 1 + the set that sounds."""
+    """Progress tones of one plan on `channels` channels.
 
-    def __init__(self, channels: int, bank: Bank, plan: TonePlan, activity: Activity) -> None:
-        self._bank, self._plan, self._activity = bank, plan, activity
-        self._single = [i for i, s in enumerate(plan.sets) if len(s) == 1]
-        self._pair = [i for i, s in enumerate(plan.sets) if len(s) == 2]
-        self._rows = [np.array([bank.row(f) for f in s], np.intp) for s in plan.sets]
-        self._single_rows = np.array([self._rows[i][0] for i in self._single], np.intp)
-        self._single_shift = np.array([bank.grid_hz[r] for r in self._single_rows], np.float32)
-        self._single_shift -= np.array([plan.sets[i][0] for i in self._single], np.float32)
-        bank.expect(self._single_rows.tolist(), float(_SHARE_SINGLE))
-        pair_rows = sorted({int(r) for i in self._pair for r in self._rows[i]})
-        self._pair_rows = np.array(pair_rows, np.intp)
-        self._pair_at = {i: [pair_rows.index(int(r)) for r in self._rows[i]] for i in self._pair}
-        self._ring = np.zeros((3, 2 * len(pair_rows), channels), np.float32)
-        self._energies = np.zeros((3, channels), np.float32)
-        self._at = 0
+    `now[channel]`: 0 quiet, 1 + the set that sounds, -1 (only where a tone was heard lately) some other sound.
+    """
+
+    def __init__(self, channels: int, bank: Bank, plan: TonePlan) -> None:
+        self._bank, self._patterns = bank, Patterns(plan)
+        pair_lines = {f for s in plan.sets if len(s) == 2 for f in s}
+        # A single frequency near one of a pair is told by lines, too.
+        in_lines = [len(s) == 2 or min((abs(s[0] - f) for f in pair_lines), default=999) < 100 for s in plan.sets]
+        self._singles = _Singles(bank, plan, [i for i, lines in enumerate(in_lines) if not lines])
+        self._lines = _Lines(bank, plan, [i for i, lines in enumerate(in_lines) if lines]) if any(in_lines) else None
+        self._late = np.array([0, *in_lines], np.int64)
+        """Steps by which a burst is noticed late."""
+        self._under_rows = _rows_under(bank, plan)
+        self._under = np.zeros(channels, np.float32)
         self.now = np.zeros(channels, np.int8)
-        self._sounding = False
-        self.lately = False
-        """A tone sounds on some channel, or did a second ago."""
         self._silent = np.zeros(channels, np.int8)
         self._seen = self._silent
-        self._since = np.full(channels, -1, np.int64)
-        """Step in which the stretch of tone or silence began that goes on."""
+        self.lately = False
+        """A tone sounds on some channel, or did a second ago."""
+        self._since = np.zeros(channels, np.int64)
+        """Step in which what `now` says began."""
         self._last = np.full(channels, -_AGAIN_STEPS, np.int64)
+        self._last_set = np.zeros(channels, np.int8)
         self._last_anywhere = -_AGAIN_STEPS
         self._step = 0
-        self._stretches: list[list[tuple[int, float]]] = [[(-1, 0.0)] * _DEPTH for _ in range(channels)]
-        self._due = [0] * channels
-        self._other = [-1] * channels
-        """Step in which a digit was last reported."""
-        # What is to be looked at when: step to channel and the beginning of the stretch that makes the look worth it.
-        self._looks: dict[int, list[tuple[int, int]]] = {}
-        self._wanted = [_Wanted(plan, tone) for tone in plan.tones]
-        lengths_s = {_OVER_S, *(w.moment_s for w in self._wanted if w.moment_s is not None)}
-        self._moments = sorted(round(s / _STEP_S) + 1 for s in lengths_s)
+        self._top = np.zeros(channels, np.float32)
+        """Power of the burst that sounds, or of the last."""
+        self._stats = np.zeros((5, channels), np.float32)
+        self._newest = np.zeros((2, channels), np.float32)
+        """Power and distance in Hz of the last step of the burst."""
+        self._stats_before = np.zeros((5, channels), np.float32)
+        """Of the burst that another has followed at once."""
+        self._quiet = np.zeros(channels, np.float32)
+        """The least energy since the last burst."""
+        self._others = np.zeros(channels, np.int64)
+        """Steps of another sound in a row."""
+        self._cadences: dict[int, Cadence] = {}
+        self._watched = np.zeros(0, np.intp)
+        self._looks: dict[int, list[int]] = {}
+        self._out = Reports()
 
-    def under(self) -> NDArray[np.float32] | None:
-        """`[channels]`: mean square, of two hops added, of a tone of the plan that may still sound under digits."""
+    def under(self) -> Floats | None:
+        """`[channels]`: mean square, of two hops added, of a dial tone that may still sound under digits."""
         if self._step - self._last_anywhere >= _UNDER_STEPS:
             return None
-        # 10 ms do not tell 350 from 440 Hz: either row holds most of both.
-        of_sets = [
-            self._bank.power_20ms[rows].sum(0) * np.float32(1 if rows.size == 1 else 0.55) for rows in self._rows
-        ]
-        strongest: NDArray[np.float32] = np.maximum.reduce(of_sets)
-        strongest[self._step - self._last >= _UNDER_STEPS] = 0
-        return strongest
+        c = (self._last > self._step - _UNDER_STEPS).nonzero()[0]
+        if not c.size:
+            return None
+        self._under.fill(0)
+        rows, weights = self._under_rows
+        k = self._last_set[c]
+        self._under[c] = (self._bank.power_20ms[rows[:, k], c] * weights[:, k]).sum(0)
+        return self._under
 
     def heard(self) -> NDArray[np.bool_]:
         """`[channels]`: a tone sounds, or seems to begin again where one sounded a second ago."""
@@ -98,165 +119,266 @@ class Progress:
         heard |= (self._seen > 0) & (self._last > self._step - _AGAIN_STEPS)
         return heard
 
-    def digit(self, channel: int) -> None:
-        """A digit was reported: the silence around it belongs to no cadence."""
-        self._other[channel] = self._step
-
     def step(self, hop: int, out: Reports) -> None:
         """The two hops after hop number `hop`."""
-        step = self._step = hop // 2
-        seen = self._sound()
-        if seen is not self._seen or self._sounding:
-            # Two steps alike make a change: one alone is a blip in speech, or a click in a tone.
-            changed = ((seen == self._seen) & (seen != self.now)).nonzero()[0]
-            for c in changed.tolist():
-                self._change(step - 1, c, out)
-            self.now[changed] = seen[changed]
-            self._seen = seen
-            self._sounding = bool(self.now.any())
-            if self._sounding:
-                self._last[self.now > 0] = step
-                self._last_anywhere = step
-        self.lately = step - self._last_anywhere < _AGAIN_STEPS
-        for c, since in self._looks.pop(step, ()):
-            if since == self._since[c] or step == self._due[c]:
-                length = float(step - self._since[c]) * _STEP_S
-                current = self._told_apart(c, step, int(self.now[c]))
-                self._match(step, c, [*self._stretches[c], (current, length)], out)
-
-    def _change(self, step: int, c: int, out: Reports) -> None:
-        """On channel `c` another stretch begins with `step`."""
-        length = float(step - self._since[c]) * _STEP_S
-        stretches = self._stretches[c]
-        stretches.append((self._told_apart(c, step, int(self.now[c])), length))
-        del stretches[0]
-        self._since[c] = step
-        for moment in self._moments:
-            self._looks.setdefault(step + moment, []).append((c, step))
-        self._match(step + 1, c, stretches, out)
-
-    def _told_apart(self, c: int, step: int, current: int) -> int:
-        """The stretch that goes on till `step`: -1 for a silence in which something else sounded, for no cadence goes
-        through that."""
-        if current != 0:
-            return current
-        since = int(self._since[c])
-        if self._other[c] >= since - _EDGE:
-            return -1
-        tone_steps = round(self._stretches[c][-1][1] / _STEP_S)
-        loud = self._activity.loudest_dbm0(c, since - tone_steps, since)
-        inside = self._activity.loudest_dbm0(c, since + _EDGE, step - _EDGE)
-        return -1 if inside > loud - _QUIET_DB else 0
-
-    def _sound(self) -> NDArray[np.int8]:
-        if not self._pair and not any(self._bank.any_alone[row] for row in self._single_rows):
-            return self._silent
-        energy = self._bank.energy_20ms
-        now = np.zeros(energy.size, np.int8)
-        if self._single:
-            s, c = np.nonzero(self._bank.alone[self._single_rows])
-            rows = self._single_rows[s]
-            loud = self._bank.power_20ms[rows, c] > np.maximum(_SHARE_SINGLE * energy[c], 2 * _LEVEL)
-            s, c, rows = s[loud], c[loud], rows[loud]
+        self._step, self._out = hop // 2, out
+        found = self._sounding()
+        if found is None and not self._watched.size and self._seen is self._silent:
+            if self._step in self._looks:
+                self._look()
+            self.lately = self._step - self._last_anywhere < _AGAIN_STEPS
+            return
+        seen = np.zeros_like(self._silent)
+        if found is not None:
+            c, k, power, hz = found
+            seen[c] = k
+            self._follow(c, k, power, hz)
+        if self._watched.size:
+            self._other_sounds(seen)
+        self._changes(seen)
+        self._seen = seen if found is not None or self._watched.size or self.now.any() else self._silent
+        if found is not None:
+            c = c[self.now[c] > 0]
             if c.size:
-                hz = self._bank.offset_hz(rows, c)[1] + self._single_shift[s]
-                close = np.abs(hz) <= self._plan.tolerance_hz + 3
-                now[c[close]] = np.array(self._single, np.int8)[s[close]] + 1
-        if self._pair:
-            self._pairs(energy, now)
-        return now
+                self._last[c], self._last_set[c] = self._step, self.now[c]
+                self._last_anywhere = self._step
+        if self._step in self._looks:
+            self._look()
+        self.lately = self._step - self._last_anywhere < _AGAIN_STEPS
 
-    def _pairs(self, energy: NDArray[np.float32], now: NDArray[np.int8]) -> None:
-        """Coherent sums over 60 ms; the energy of the same time is what they are compared with."""
-        half = len(self._pair_rows)
-        rows = self._pair_rows
-        self._ring[self._at, :half] = self._bank.re[1, rows] + self._bank.re[2, rows]
-        self._ring[self._at, half:] = self._bank.im[1, rows] + self._bank.im[2, rows]
-        self._energies[self._at] = energy
-        self._at = (self._at + 1) % 3
-        line = self._ring.sum(0)
-        power = (line[:half] ** 2 + line[half:] ** 2) / np.float32(6)
-        whole = self._energies.sum(0)
-        for i, (a, b) in self._pair_at.items():
-            both = power[a] + power[b]
-            sounds = both > np.maximum(_SHARE_PAIR * whole, 6 * _LEVEL)
-            sounds &= np.minimum(power[a], power[b]) > _PART_OF_PAIR * both
-            now[sounds] = i + 1
+    # What sounds.
 
-    def _match(self, step: int, c: int, heard: list[tuple[int, float]], out: Reports) -> None:
-        event = out.open(c, "progress")
-        for wanted in self._wanted:
-            span = wanted.fits(heard)
-            if span is None:
-                continue
-            cadence_s, value = wanted.tone.cadence_s, wanted.tone.value
-            if cadence_s:
-                self._due[c] = step + round(max(cadence_s) * 1.3 / _STEP_S) + 12
-                self._looks.setdefault(self._due[c], []).append((c, -1))
-            if event is None or event.value != value:
-                start = (step + 1) * STEP - round(span * 8000)
-                evidence = {"cadence_s": [round(s, 2) for _, s in heard[-4:]]}
-                out.begin(c, "progress", start, value, 0.9, evidence)
-            return
-        if event is None:
-            return
-        over = step >= self._due[c]
-        if not self._plan.tone(event.value).cadence_s:
-            over = heard[-1][0] <= 0
-        if over or heard[-1][0] == -1:
-            quiet = heard[-1][1] if heard[-1][0] <= 0 else 0.0
-            out.end(c, "progress", (step + 1) * STEP - round(quiet * 8000))
-
-
-class _Wanted:
-    """A tone of the plan, with what must be known of its rivals on the same frequencies."""
-
-    def __init__(self, plan: TonePlan, tone: Tone) -> None:
-        self.tone = tone
-        self.number = plan.sets.index(tone.frequencies_hz) + 1
-        same = [t for t in plan.tones if t is not tone and t.frequencies_hz == tone.frequencies_hz]
-        bursts = [max(t.cadence_s[::2]) for t in same if t.cadence_s]
-        # A continuous tone is sure when it has lasted longer than any burst.
-        self.lasting_s = max([0.6, *(1.12 * burst + 0.1 for burst in bursts)])
-        # One long burst is enough with a silence that no other cadence would hold after it.
-        self.slow = bool(tone.cadence_s) and tone.cadence_s[0] >= 0.8
-        pauses = [
-            off
-            for t in same
-            for on, off in zip(t.cadence_s[::2], t.cadence_s[1::2], strict=True)
-            if self.slow and _close(on, tone.cadence_s[0])
-        ]
-        self.silence_s = max([0.8, *(1.15 * off + 0.1 for off in pauses)])
-
-    @property
-    def moment_s(self) -> float | None:
-        """Length of a stretch that goes on at which this tone may become sure."""
-        if not self.tone.cadence_s:
-            return self.lasting_s
-        return self.silence_s if self.slow else None
-
-    def fits(self, heard: list[tuple[int, float]]) -> float | None:
-        """Seconds that the end of `heard` (set, length; the last may go on) has followed this cadence, else None."""
-        cadence, number, last = self.tone.cadence_s, self.number, heard[-1]
-        if not cadence:
-            return last[1] if last[0] == number and last[1] >= self.lasting_s else None
-        before = heard[-2]
-        burst = self.slow and last[0] == 0 and before[0] == number and _close(before[1], cadence[0])
-        if burst and self.silence_s <= last[1] <= 1.12 * cadence[1] + _SLACK_S:
-            return before[1] + last[1]
-        period = len(cadence)
-        need = period if period > 2 else 2 if self.slow else 3
-        done = heard[-need:]
-        if any(s not in (0, number) for s, _ in done):
+    def _sounding(self) -> Found | None:
+        """Channels where a set of the plan sounds in this step, with its number, power and distance in Hz."""
+        found = self._singles.sounding()
+        if self._lines is not None:
+            lines = self._lines.sounding()
+            if lines is not None:
+                found = lines if found is None else _joined(found, lines)
+        if found is None:
             return None
-        for phase in range(period):
-            if all(
-                (s > 0) == ((phase + k) % 2 == 0) and _close(length, cadence[(phase + k) % period])
-                for k, (s, length) in enumerate(done)
-            ):
-                return sum(length for _, length in done)
-        return None
+        c, k, power, hz = found
+        recent = (self.now[c] > 0) | (self._since[c] > self._step - _ECHO_STEPS)
+        top = self._top[c] * recent
+        kept = power >= _FALL * top
+        if not kept.all():
+            c, k, power, hz, top = c[kept], k[kept], power[kept], hz[kept], top[kept]
+            if not c.size:
+                return None
+        self._top[c] = np.maximum(top, power)
+        return c, k, power, hz
+
+    def _follow(self, c: Ints, k: NDArray[np.int8], power: Floats, hz: Floats) -> None:
+        """How steady the bursts are: sums over their steps without the first and the last, which may be cut."""
+        goes_on = self.now[c] == k
+        begins = (~goes_on & (self._seen[c] == k)).nonzero()[0]
+        if begins.size:
+            first = c[begins]
+            self._stats_before[:, first] = self._stats[:, first]
+            self._stats[:, first] = 0
+            self._newest[:, first] = power[begins], hz[begins]
+        on = goes_on.nonzero()[0]
+        if on.size:
+            c, power, hz = c[on], power[on], hz[on]
+            power_before, hz_before = self._newest[:, c]
+            self._stats[:, c] += (np.ones_like(hz), hz_before, hz_before**2, power_before, power_before**2)
+            # Phase knows the distance but for whole turns: 100 Hz.
+            hz -= 100 * np.rint((hz - hz_before) / 100)
+            self._newest[:, c] = power, hz
+
+    def _still(self, c: Ints, stats: Floats) -> NDArray[np.bool_]:
+        """Frequency and level of the bursts on `c` stood still all the time."""
+        n, hz, hz2, power, power2 = stats
+        still: NDArray[np.bool_] = n * hz2 - hz * hz <= _STILL_HZ2 * n * n
+        still &= n * power2 - power * power <= _STILL_LEVEL * power * power
+        still &= 2 * n + 2 >= self._step - self._since[c]
+        still &= n > 0
+        return still
+
+    def _other_sounds(self, seen: NDArray[np.int8]) -> None:
+        """On channels with a cadence: what is neither a tone nor the quiet (with its noise) of a pause."""
+        w = self._watched
+        energy, top, now = self._bank.energy_20ms[w], self._top[w], self.now[w]
+        least = self._quiet[w]
+        least[now > 0] = np.inf
+        np.minimum(least, energy, out=least)
+        self._quiet[w] = least
+        other = energy > np.minimum(np.maximum(_BESIDE * top, _RISE * least), _ANYWAY * top)
+        other &= seen[w] == 0
+        self._others[w] = others = (self._others[w] + 1) * other
+        seen[w[others >= _OTHERS]] = OTHER
+
+    # What follows from it.
+
+    def _changes(self, seen: NDArray[np.int8]) -> None:
+        """Two steps alike make a change: what was goes to the cadences, what is now may have to be looked at again."""
+        changed = ((seen == self._seen) & (seen != self.now)).nonzero()[0]
+        if not changed.size:
+            return
+        at, was, now = self._step - 1, self.now[changed], seen[changed]
+        begun = self._since[changed] - self._late[was]
+        counts = (was > 0) & (at - begun >= _SHORTEST_STEPS)
+        stats = np.where(now > 0, self._stats_before[:, changed], self._stats[:, changed])
+        if counts.any():
+            counts &= self._still(changed, stats)
+        self._since[changed] = at
+        self.now[changed] = now
+        for i in (counts | (now > 0)).nonzero()[0].tolist() if not self._cadences else range(changed.size):
+            c, cadence = int(changed[i]), self._cadences.get(int(changed[i]))
+            if counts[i] or (was[i] > 0 and cadence is not None and cadence.sounding):
+                burst = Stretch(int(was[i]), int(begun[i]), at, _mean_hz(stats[:, i]))
+                self._later(c, self._cadence(c).burst(burst, self._out))
+            if now[i] == OTHER and cadence is not None:
+                self._later(c, cadence.disturbed(self._step))
+            elif now[i] > 0:
+                self._later(c, [at + moment for moment in self._patterns.moments.get(int(now[i]), ())])
+
+    def digit(self, channel: int) -> None:
+        """A digit was reported on `channel`."""
+        if channel in self._cadences or self.now[channel] > 0:
+            sounds = self._sounds(channel)
+            if sounds is not None or channel in self._cadences:
+                self._cadence(channel).digit(sounds, self._step, self._out)
+
+    def _look(self) -> None:
+        for c in set(self._looks.pop(self._step)):
+            sounds = self._sounds(c)
+            if sounds is None and c not in self._cadences:
+                continue
+            cadence = self._cadence(c)
+            self._later(c, cadence.look(sounds, int(self.now[c]), self._step, self._out))
+            if cadence.over(self._step) and self.now[c] <= 0:
+                del self._cadences[c]
+                self.now[c] = 0
+                self._watched = np.array(list(self._cadences), np.intp)
+
+    def _later(self, c: int, steps: Iterable[int]) -> None:
+        """Channel `c` is to be looked at in these steps."""
+        for step in steps:
+            self._looks.setdefault(max(step, self._step + 1), []).append(c)
+
+    def _cadence(self, c: int) -> Cadence:
+        cadence = self._cadences.get(c)
+        if cadence is None:
+            cadence = self._cadences[c] = Cadence(c, self._patterns)
+            self._watched = np.array(list(self._cadences), np.intp)
+        return cadence
+
+    def _sounds(self, c: int) -> Stretch | None:
+        """The burst that goes on, if it is steady."""
+        set_, stats = int(self.now[c]), self._stats[:, c]
+        if set_ <= 0 or not self._still(np.array([c]), stats[:, None])[0]:
+            return None
+        return Stretch(set_, int(self._since[c] - self._late[set_]), self._step + 1, _mean_hz(stats))
 
 
-def _close(heard_s: float, nominal_s: float) -> bool:
-    return abs(heard_s - nominal_s) <= 0.12 * nominal_s + _SLACK_S
+def _mean_hz(stats: Floats) -> float:
+    return float(stats[_HZ] / max(stats[_COUNT], 1))
+
+
+def _joined(a: Found, b: Found) -> Found:
+    (c, k, power, hz), (c2, k2, power2, hz2) = a, b
+    joined = np.concatenate
+    return joined((c, c2)), joined((k, k2)), joined((power, power2)), joined((hz, hz2))
+
+
+class _Singles:
+    """Sets of one frequency, told by their share of 20 ms and the turn of their phase from one hop to the next."""
+
+    def __init__(self, bank: Bank, plan: TonePlan, numbers: Sequence[int]) -> None:
+        self._bank = bank
+        self._sets = np.array(numbers, np.int8) + np.int8(1)
+        nominal = [plan.sets[i][0] for i in numbers]
+        self._rows = np.array([bank.row(f) for f in nominal], np.intp)
+        self._shift = np.array([bank.grid_hz[r] for r in self._rows], np.float32) - np.array(nominal, np.float32)
+        tolerances = [plan.tolerance_of((f,)) for f in nominal]
+        self._tolerance = np.array(tolerances, np.float32) + np.float32(4)
+        for row, tolerance in zip(self._rows.tolist(), tolerances, strict=True):
+            bank.expect([row], float(0.8 * _SHARE * np.sinc(HOP_S * tolerance) ** 2))
+
+    def sounding(self) -> Found | None:
+        bank = self._bank
+        if not any(bank.any_alone[row] for row in self._rows):
+            return None
+        s, c = bank.alone[self._rows].nonzero()
+        rows = self._rows[s]
+        re, im = bank.re[1:, rows, c], bank.im[1:, rows, c]
+        hz = np.arctan2(im[1] * re[0] - re[1] * im[0], re[1] * re[0] + im[1] * im[0])
+        # What 10 ms of a tone beside the bank's frequency lose: 1 / sinc^2, by its series.
+        u = np.square(hz * np.float32(0.5))
+        power = bank.power_20ms[rows, c] * (1 + u * (np.float32(1 / 3) + u * np.float32(1 / 15)))
+        hz *= _TURN_HZ
+        hz += self._shift[s]
+        good = (power > _SHARE * bank.energy_20ms[c]) & (power > 2 * _LEVEL) & (np.abs(hz) <= self._tolerance[s])
+        kept = good.nonzero()[0]
+        return (c[kept], self._sets[s[kept]], power[kept], hz[kept]) if kept.size else None
+
+
+class _Lines:
+    """Sets told by the lines that 60 ms resolve: pairs, and a single frequency of a zone that has it in pairs too."""
+
+    def __init__(self, bank: Bank, plan: TonePlan, numbers: Sequence[int]) -> None:
+        self._bank = bank
+        lines = sorted({f for i in numbers for f in plan.sets[i]})
+        self._rows = np.array([bank.row(f) for f in lines], np.intp)
+        tones = len(bank.grid_hz)
+        self._both = np.concatenate([self._rows, self._rows + tones])
+        self._sets = [(i + 1, [lines.index(f) for f in plan.sets[i]]) for i in numbers]
+        reach = plan.tolerance_hz - 3
+        self._bins = np.linspace(-reach, reach, 1 + int(np.ceil(2 * reach / _BIN_HZ))).astype(np.float32)
+        self._matrix = _resolver(np.array([bank.grid_hz[r] for r in self._rows]) - np.array(lines), self._bins)
+
+    def sounding(self) -> Found | None:
+        bank = self._bank
+        # The rows leak into each other, so together they show more than there is, never less.
+        near = bank.power_20ms[self._rows].sum(0)
+        c = (near > np.maximum(np.float32(0.5) * bank.energy_20ms, 2 * _LEVEL)).nonzero()[0]
+        if not c.size:
+            return None
+        slots = bank.slots(_PAIR_HOPS)
+        hops = bank.sums[slots[:, None, None], self._both[:, None], c]
+        lines = self._matrix @ hops.reshape(-1, c.size)
+        np.square(lines, out=lines)
+        n, bins = self._rows.size, self._bins.size
+        powers = lines.reshape(2, n, bins, -1).sum(0)
+        best = powers.argmax(1)
+        power = powers.max(1)
+        bar = _SHARE * bank.energies[slots[:, None], 0, c].mean(0)
+        np.maximum(bar, _LEVEL, out=bar)
+        k, heard, at = np.zeros(c.size, np.int8), np.zeros(c.size, np.float32), np.zeros(c.size, np.intp)
+        for number, of_set in self._sets:
+            both = power[of_set].sum(0)
+            good = both > bar
+            if len(of_set) == 2:
+                good &= power[of_set].min(0) > _PART_OF_PAIR * both
+            good &= both > heard
+            k[good], heard[good], at[good] = number, both[good], best[of_set[0]][good]
+        kept = k.nonzero()[0]
+        return (c[kept], k[kept], 2 * heard[kept], self._bins[at[kept]]) if kept.size else None
+
+
+def _resolver(shift_hz: NDArray[np.float64], bins_hz: Floats) -> Floats:
+    """`[2 * lines * bins, hops * 2 * lines]`: from correlations hop by hop, cosine rows first, to what each line holds
+    at each distance from it."""
+    n, hops = shift_hz.size, _PAIR_HOPS
+    out = np.zeros((2, n, bins_hz.size, hops, 2, n))
+    for line in range(n):
+        angle = 2 * np.pi * HOP_S * np.outer(bins_hz - shift_hz[line], np.arange(hops))
+        out[0, line, :, :, 0, line] = out[1, line, :, :, 1, line] = np.cos(angle) / hops
+        out[0, line, :, :, 1, line] = np.sin(angle) / hops
+        out[1, line, :, :, 0, line] = -np.sin(angle) / hops
+    return out.reshape(2 * n * bins_hz.size, hops * 2 * n).astype(np.float32)
+
+
+def _rows_under(bank: Bank, plan: TonePlan) -> tuple[Ints, Floats]:
+    """`[2, 1 + sets]`: rows of each set that is a dial tone, and what of their power is its own (10 ms do not tell 350
+    from 440 Hz: either row holds most of both); nothing of the others."""
+    rows = np.zeros((2, 1 + len(plan.sets)), np.intp)
+    weights = np.zeros(rows.shape, np.float32)
+    for tone in plan.tones:
+        if tone.value == "dial":
+            k = plan.sets.index(tone.frequencies_hz) + 1
+            of_set = [bank.row(f) for f in tone.frequencies_hz]
+            rows[: len(of_set), k] = of_set
+            weights[: len(of_set), k] = 1 if len(of_set) == 1 else 0.55
+    return rows, weights

@@ -50,8 +50,12 @@ def at_level(x: NDArray[Any], level_dbm0: float) -> Audio:
 
 
 def progress(tone: Tone, seconds: float, *, off_hz: float = 0.0) -> Audio:
-    """A progress tone in its cadence."""
+    """A progress tone in its cadence; of frequencies in turn, one round."""
     n = np.arange(round(seconds * 8000))
+    if tone.in_turn:
+        ends = np.cumsum(tone.cadence_s) * 8000
+        hz = np.append(np.array(tone.frequencies_hz, float) + off_hz, 0.0)[np.searchsorted(ends, n, side="right")]
+        return clip(levels.amplitude(tone.level_dbm0) * np.sin(2 * np.pi * np.cumsum(hz) / 8000) * (hz > 0))
     wave = sum(
         levels.amplitude(tone.level_dbm0) * np.sin(2 * np.pi * (f + off_hz) * n / 8000) for f in tone.frequencies_hz
     )
