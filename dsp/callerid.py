@@ -35,19 +35,21 @@ from dsp.tones import HOP, STEP, Bank
 STANDARDS: Final = (("bell202", 1200, 2200), ("v23", 1300, 2100))
 """Name, mark and space in hertz."""
 
-_KEYINGS: Final = tuple(Keying(mark, space, 1200) for _, mark, space in STANDARDS)
+_KEYINGS: Final = tuple(Keying(mark, space) for _, mark, space in STANDARDS)
 _SHARE: Final = np.float32(0.5)
 _LEVEL: Final = np.float32(10 ** (-46 / 10))
 _OFF_HZ: Final = 40.0
 _IDLE, _READING = -1, -2
 _PURE: Final = 0.6
 _OVER: Final = np.float32(0.8)
-_FIRST_HOPS: Final = 4
+_FIRST_HOPS: Final = 18
 """From the step in which the mark ended until type and length have come."""
 _PIECE: Final = round(1.5 * RATE)
 _OLDEST: Final = (STEPS - 1) * STEP
-_ROOM: Final = 16000
-"""Samples read in one step, all channels together; there is always room for one reading."""
+_ROOM: Final = 4000.0
+"""What is read in one step, all channels together; there is always room for one reading."""
+_READING_COSTS, _SAMPLE_COSTS = 250.0, 0.06
+"""Roughly the microseconds of a machine of 2020."""
 _QUALITY: Final = 0.6
 _LATER_HOPS: Final = 2
 _MARGIN: Final = 16
@@ -150,7 +152,7 @@ class FskCallerId:
         room = _ROOM
         while self._due and self._due[0][0] <= hop and room > 0:
             _, channel, reading = heappop(self._due)
-            room -= (hop + 2) * HOP - reading.first
+            room -= _READING_COSTS + _SAMPLE_COSTS * ((hop + 2) * HOP - reading.first)
             again = self._read((hop + 2) * HOP, reading, out)
             if again is None:
                 self._state[channel] = _IDLE
@@ -164,7 +166,7 @@ class FskCallerId:
         if wanted > _OLDEST:
             return None
         x = self._history.last(np.array([r.channel], np.intp), wanted)[0]
-        if not _go_on(r, keying.amplitudes(x)):
+        if not _go_on(r, keying, keying.correlate(x)):
             return None
         assert r.place is not None
         if missing := _missing(r):
@@ -185,17 +187,17 @@ def _missing(r: _Reading) -> int:
     return r.data[1] + 3 - len(r.data) if len(r.data) > 1 else 2
 
 
-def _go_on(r: _Reading, amplitudes: NDArray[np.float32]) -> bool:
-    """Read from amplitudes that begin at sample `r.first`; False where there is no message."""
+def _go_on(r: _Reading, keying: Keying, z: NDArray[np.complex64]) -> bool:
+    """Read from correlations that begin at sample `r.first`; False where there is no message."""
     if r.slicer is None or r.place is None:
+        amplitudes = np.abs(z)
         r.slicer = Slicer.begin(amplitudes[:, :STEP], amplitudes[:, STEP:])
-        return r.slicer.keyed and _begin(r, AsyncReader(r.slicer.soft(amplitudes)))
+        return r.slicer.keyed and _begin(r, AsyncReader(keying, r.slicer, z))
     sure = int(_missing(r) * r.place.byte_samples)
     if sure > _ENOUGH:
-        r.slicer = r.slicer.better(amplitudes[:, :sure])
+        r.slicer = r.slicer.better(np.abs(z[:, :sure]))
     r.place.edge -= r.first
-    reader = AsyncReader(r.slicer.soft(amplitudes))
-    good = _read_on(reader, r.place, r.data)
+    good = _read_on(AsyncReader(keying, r.slicer, z), r.place, r.data)
     r.place.edge += r.first
     return good
 

@@ -5,13 +5,14 @@ the space frequency, divided by their sum. `flags` finds HDLC flags (01111110) i
 once, which is how the V.21 preamble of T.30 (clause 5.3.1) is told from other 300 bit/s traffic.
 
 `Keying` is the receiver for messages. Two correlators one bit long follow the mark and the space, behind a high-pass
-filter that takes ringing and hum away; both in one matrix product. Their two amplitudes are a point in a plane, and
+filter that takes ringing and hum away, both in one matrix product. Their two amplitudes are a point in a plane, and
 marks and spaces are two clouds in it, wherever twist and the leak of one tone into the other put them: `Slicer` finds
 the centres of the clouds and measures along the line between them, so that a mark is 1 and a space -1 at any twist.
 
-`AsyncReader` reads asynchronous bytes (start bit, eight bits, stop bit) from that. What a byte that began at a sample
-would be, and how well it would fit (ten soft bits), is known for all samples after some thirty array operations;
-going from byte to byte is then a search of a few numbers around the place where the next start bit is due.
+`AsyncReader` reads asynchronous bytes (start bit, eight bits, stop bit). How well a byte that began at a sample would
+fit (ten soft bits) is known for all samples after some twenty array operations; going from byte to byte is then a
+search of a few numbers around the place where the next start bit is due. What the bits of the bytes found are is
+decided last, three at a time, by the phase as well.
 """
 
 from dataclasses import dataclass
@@ -65,41 +66,69 @@ def _flag_templates() -> Floats:
     return np.take(levels, bit)
 
 
+BIT: Final = RATE / 1200
 _BLOCK: Final = 40
 _HIGH_PASS_HZ: Final = 500
 _HIGH_PASS_REACH: Final = 24
 
 
 class Keying:
-    """Amplitudes of mark and space, for one pair of frequencies and one rate.
+    """Correlators for one pair of tones at 1200 bit/s.
 
-    `reach`: what `amplitudes` needs of samples before and after the first and last that it answers for."""
+    `reach`: what `correlate` needs of samples before and after the first and last that it answers for."""
 
-    def __init__(self, mark_hz: float, space_hz: float, baud: float) -> None:
-        low_cut, half_bit = _low_cut(), RATE / baud / 2
-        n = np.arange(-int(half_bit + 1), int(half_bit + 1) + 1)
-        bit = np.clip(half_bit + 0.5 - np.abs(n), 0, 1)
+    def __init__(self, mark_hz: float, space_hz: float) -> None:
+        self.hz = np.array([mark_hz, space_hz])
+        half = round(BIT / 2) + 1
+        n = np.arange(-half, half + 1)
+        bit = np.clip(BIT / 2 + 0.5 - np.abs(n), 0, 1)
         bit /= bit.sum()
-        tones = [np.convolve(low_cut, bit * np.exp(-2j * np.pi * hz / RATE * n)) for hz in (mark_hz, space_hz)]
-        taps = np.array([part for tone in tones for part in (tone.real, tone.imag)], np.float32)
+        taps = np.array([np.convolve(_low_cut(), bit * np.exp(-2j * np.pi * hz / RATE * n)) for hz in self.hz])
         self.reach = taps.shape[1] // 2
-        matrix = np.zeros((_BLOCK + 2 * self.reach, 4, _BLOCK), np.float32)
+        matrix = np.zeros((_BLOCK + 2 * self.reach, 2, 2, _BLOCK), np.float32)
         for at in range(_BLOCK):
-            matrix[at : at + taps.shape[1], :, at] = taps[:, ::-1].T
+            matrix[at : at + taps.shape[1], :, 0, at] = taps.real.T
+            matrix[at : at + taps.shape[1], :, 1, at] = taps.imag.T
         self._matrix = matrix.reshape(len(matrix), -1)
 
-    def amplitudes(self, x: Floats) -> Floats:
-        """`[2, n - 2 * reach]`, mark and space, for `x[n]`: half the peak of a sine at that frequency."""
+    def correlate(self, x: Floats) -> NDArray[np.complex64]:
+        """`[2, n - 2 * reach]`, mark and space, for `x[n]`: half the peak of a sine at that frequency, in the phase
+        that it has at the sample."""
         wanted = x.size - 2 * self.reach
         blocks = -(-wanted // _BLOCK)
         padded = np.zeros(blocks * _BLOCK + 2 * self.reach, np.float32)
         padded[: x.size] = x
         rows = np.lib.stride_tricks.sliding_window_view(padded, _BLOCK + 2 * self.reach)[::_BLOCK]
         parts = (np.ascontiguousarray(rows) @ self._matrix).reshape(blocks, 2, 2, _BLOCK)
-        np.square(parts, out=parts)
-        powers = (parts[:, :, 0] + parts[:, :, 1]).transpose(1, 0, 2).reshape(2, -1)[:, :wanted]
-        amplitudes: Floats = np.sqrt(powers)
-        return amplitudes
+        found = np.empty((2, blocks, _BLOCK), np.complex64)
+        found.real, found.imag = parts[:, :, 0].transpose(1, 0, 2), parts[:, :, 1].transpose(1, 0, 2)
+        return found.reshape(2, -1)[:, :wanted]
+
+    def bits(self, z: NDArray[np.complex64], slicer: "Slicer") -> NDArray[np.bool_]:
+        """`[bytes, bits]`: marks, from correlations `z[2, bytes, bits + 2]` at the centres of bits in a row.
+
+        The phase of a sender goes on through his changes of tone. So each bit is judged with its neighbours: the eight
+        possible three, added in the phases they must have, against each other. That is worth 3 dB and more where the
+        tones lie close (V.23) and where an echo falls into the next bit. What the line turns one tone against the other
+        is measured first, at the changes."""
+        amplitudes = np.array([slicer.mark[0], slicer.space[1]])
+        z = z * amplitudes[:, None, None]
+        half_bit = np.exp(1j * np.pi * self.hz / 1200)[:, None, None]
+        ahead, back = z * half_bit, z * half_bit.conj()
+        mark = slicer.soft(np.abs(z.reshape(2, -1)) / amplitudes[:, None]).reshape(z.shape[1:]) > 0
+        changes = (back[1, :, 1:] * ahead[0, :, :-1].conj())[mark[:, :-1] & ~mark[:, 1:]].sum()
+        changes += (ahead[1, :, :-1] * back[0, :, 1:].conj())[~mark[:, :-1] & mark[:, 1:]].sum()
+        turn = changes / max(abs(changes), 1e-30)
+        for part in (z, ahead, back):
+            part[1] *= turn.conj()
+        power = np.square(amplitudes)
+        best = []
+        for bit in (0, 1):
+            before, after = ahead[:, None, :, :-2] * half_bit[bit], back[None, :, :, 2:] * half_bit[bit].conj()
+            fit = np.abs(z[bit, :, 1:-1] + before + after)
+            fit -= ((power[:, None] + power + power[bit]) / 2)[..., None, None]
+            best.append(fit.max((0, 1)))
+        return np.asarray(best[0] > best[1])
 
 
 @cache
@@ -122,20 +151,21 @@ class Slicer:
     @classmethod
     def begin(cls, mark: Floats, after: Floats) -> "Slicer":
         """From amplitudes `[2, n]` known to be mark, and what followed, which has spaces in it."""
-        centre = np.median(mark, axis=1).astype(np.float32)
+        centre = mark.mean(1)
         away = np.square(after - centre[:, None]).sum(0)
-        far = away > 0.5 * np.partition(away, int(0.85 * away.size))[int(0.85 * away.size)]
-        found = cls(centre, after[:, far].mean(1))
-        return found.better(after, keep_mark=True).better(after, keep_mark=True)
+        # A type is mostly spaces; a tenth of the samples may be clicks.
+        seventh = away.size * 6 // 7
+        spaces = _centre(after, away > 0.5 * np.partition(away, seventh)[seventh])
+        found = cls(centre, centre if spaces is None else spaces)
+        for _ in range(2):
+            found = cls(centre, found.better(after).space)
+        return found
 
-    def better(self, amplitudes: Floats, *, keep_mark: bool = False) -> "Slicer":
+    def better(self, amplitudes: Floats) -> "Slicer":
         """The same with the centres where these amplitudes `[2, n]` have them."""
         bits = self.soft(amplitudes)
-        marks, spaces = bits > 0.5, bits < -0.5
-        return Slicer(
-            self.mark if keep_mark or not marks.any() else amplitudes[:, marks].mean(1),
-            amplitudes[:, spaces].mean(1) if spaces.any() else self.space,
-        )
+        mark, space = _centre(amplitudes, bits > 0.5), _centre(amplitudes, bits < -0.5)
+        return Slicer(self.mark if mark is None else mark, self.space if space is None else space)
 
     def soft(self, amplitudes: Floats) -> Floats:
         """`[n]`: 1 is a mark, -1 a space."""
@@ -150,11 +180,24 @@ class Slicer:
         return bool(0.2 * self.mark[0] < self.space[1] < 5 * self.mark[0] and self.mark[1] < self.mark[0])
 
 
-BIT: Final = RATE / 1200
+def _centre(amplitudes: Floats, of: NDArray[np.bool_]) -> Floats | None:
+    """`[2]`: the mean of those; None of none."""
+    weights = of.astype(np.float32)
+    count = weights.sum()
+    return np.asarray(amplitudes @ weights / count, np.float32) if count else None
+
+
 _BYTE: Final = 10 * BIT
-_TAIL: Final = round(_BYTE) + 1
-_NEAR: Final = 3
+_TAIL: Final = 72
+"""Samples needed from the beginning of a byte: to the bit after its stop bit."""
+_SAMPLES, _THIRDS = np.divmod(10 + 20 * np.arange(10), 3)
+"""From the beginning of a byte to the centres of its ten bits: whole samples, and thirds of one."""
+_START: Final = int(_THIRDS[0]), int(_SAMPLES[0])
+_NEAR: Final = 2
 _IDLE: Final = round(30 * BIT)
+_SPACE: Final = -0.6
+"""What is less of a space than this may be idling before a start bit."""
+_FALL: Final = -0.2
 _PULL, _DRIFT, _STIFF = 0.5, 0.15, 0.02
 
 
@@ -169,71 +212,94 @@ class Place:
     quality: float = 0.0
     """Sum of the scores of the bytes so far."""
 
+    def passed(self, at: int, score: float) -> float:
+        """A byte began at sample `at`, or rather, by those before it, at the one given back."""
+        away = at - self.edge
+        edge = self.edge + _PULL * away
+        self.byte_samples = min(max(self.byte_samples + _DRIFT * away, 0.98 * _BYTE), 1.02 * _BYTE)
+        self.edge = edge + self.byte_samples
+        self.quality += score
+        return edge
+
 
 class AsyncReader:
-    """Bytes in soft bits `[n]` (1 mark, -1 space), at 1200 bit/s.
+    """Bytes in correlations `[2, n]`."""
 
-    For each sample at which a byte might begin: `value`; `start` and `stop`, the soft bits around it; `score`, how well
-    ten bits fit, 1 is as it should be."""
-
-    def __init__(self, bits: Floats) -> None:
-        self.bits = bits
+    def __init__(self, keying: Keying, slicer: Slicer, correlations: NDArray[np.complex64]) -> None:
+        self._keying, self._slicer, self._correlations = keying, slicer, correlations
+        bits = slicer.soft(np.abs(correlations))
         # A bit is 20/3 samples: its centre lies on a sample, a third or two thirds after one.
+        self._bits = np.empty((3, bits.size - 1), np.float32)
+        self._bits[0] = bits[:-1]
         third = (bits[1:] - bits[:-1]) / np.float32(3)
-        at_thirds = (bits[:-1], bits[:-1] + third, bits[1:] - third)
-        sure = [np.minimum(np.abs(part), 1) for part in at_thirds]
-        high = [(part > 0).view(np.uint8) for part in at_thirds]
+        np.add(bits[:-1], third, out=self._bits[1])
+        np.subtract(bits[1:], third, out=self._bits[2])
+        clear = np.clip(self._bits, -1, 1)
         size = max(bits.size - _TAIL, 0)
-        self.value = np.zeros(size, np.uint8)
-        places = [divmod(10 + 20 * k, 3) for k in range(10)]
-        self.start, *_, self.stop = (at_thirds[part][at : at + size] for at, part in places)
-        score = np.clip(self.stop, -1, 1)
-        score -= np.clip(self.start, -1, 1)
-        for k, (at, part) in enumerate(places[1:9]):
-            score += sure[part][at : at + size]
-            self.value |= high[part][at : at + size] << np.uint8(k)
+        score, *data, stop = (clear[part, at : at + size] for part, at in zip(_THIRDS, _SAMPLES, strict=True))
+        score = stop - score
+        np.abs(clear, out=clear)
+        for bit in data:
+            score += bit
         score /= np.float32(10)
-        self._scores: list[float] = score.tolist()
+        self._score = score
+        """How well ten bits fit if a start bit begins at a sample: 1 is as it should be."""
 
     def first_starts(self) -> list[int]:
         """Where a start bit follows at least 20 bits of mark."""
-        mark = self.bits > 0
+        mark = self._bits[0] > 0
         falls = np.flatnonzero(mark[:-1] & ~mark[1:])
         need = round(20 * BIT)
-        falls = falls[(falls >= need) & (falls < len(self._scores) - _NEAR)]
+        falls = falls[(falls >= need) & (falls < self._score.size - _NEAR)]
         marked = np.concatenate([[0], np.cumsum(mark)])
         falls = falls[marked[falls + 1] - marked[falls + 1 - need] >= 0.97 * need]
-        return [self._best(fall, _NEAR) for fall in falls.tolist() if self.start[fall] < -0.3]
-
-    def _best(self, edge: float, near: int) -> int:
-        """The sample near `edge` where a byte fits best."""
-        first = max(round(edge) - near, 0)
-        fits = [
-            score - _STIFF * (first + i - edge) ** 2
-            for i, score in enumerate(self._scores[first : first + 2 * near + 1])
-        ]
-        return first + fits.index(max(fits))
+        starts = (self._best(fall) for fall in falls.tolist())
+        return [start for start in starts if self._start(start) < -0.3]
 
     def read(self, place: Place, into: bytearray, wanted: int) -> bool:
         """Append bytes until there are `wanted` or the bits end; `place` is moved. False: what comes is no byte."""
-        last = len(self._scores) - _NEAR
-        while len(into) < wanted and place.edge < last:
-            at = self._best(place.edge, _NEAR)
-            if self.start[at] > -0.2:
-                # The sender idles: the next fall.
-                ahead = self.bits[max(round(place.edge), 0) : round(place.edge) + _IDLE] < 0
-                if not ahead.any():
-                    return ahead.size < _IDLE
-                place.edge += int(ahead.argmax())
-                if place.edge >= last:
-                    return True
-                at = self._best(place.edge, _NEAR)
-                place.edge = at
-            if self.start[at] > 0 or self.stop[at] < 0:
-                return False
-            into.append(int(self.value[at]))
-            place.quality += self._scores[at]
-            away = at - place.edge
-            place.byte_samples = min(max(place.byte_samples + _DRIFT * away, 0.98 * _BYTE), 1.02 * _BYTE)
-            place.edge += _PULL * away + place.byte_samples
-        return True
+        last = self._score.size - _NEAR
+        found: list[float] = []
+        while len(into) + len(found) < wanted and place.edge < last:
+            at = self._best(place.edge)
+            if self._start(at) > _SPACE:
+                fall = self._fall(place.edge)
+                if fall is None:
+                    return False
+                if fall >= last:
+                    break
+                later = self._best(fall)
+                if self._start(at) > 0 or self._score[later] > self._score[at]:
+                    place.edge = at = later
+            found.append(place.passed(at, self._score.item(at)))
+        return not found or self._decide(np.array(found), into)
+
+    def _decide(self, edges: NDArray[np.float64], into: bytearray) -> bool:
+        """Append the bytes whose start bits begin there; False where one has not its start and stop bit."""
+        centres = edges[:, None] + (np.arange(-1, 11) + 0.5) * BIT
+        at = centres.astype(np.intp)
+        part = (centres - at).astype(np.float32)
+        turn = (2j * np.pi / RATE * self._keying.hz)[:, None, None]
+        z = self._correlations[:, at] * (1 - part) + self._correlations[:, at + 1] * part * np.exp(-turn)
+        bits = self._keying.bits(z * np.exp(turn * part), self._slicer)
+        into += np.packbits(bits[:, 1:9], axis=1, bitorder="little").tobytes()
+        return not bits[:, 0].any() and bool(bits[:, 9].all())
+
+    def _fall(self, edge: float) -> int | None:
+        """Where the start bit begins that ends the idling at `edge`; the end where it is not yet to be seen; None where
+        he idles too long."""
+        first = max(round(edge) - _NEAR, 0)
+        ahead = self._bits[_START[0], first + _START[1] :][:_IDLE] < _FALL
+        if ahead.any():
+            return first + int(ahead.argmax()) + 1
+        return None if ahead.size == _IDLE else self._score.size
+
+    def _best(self, edge: float) -> int:
+        """The sample near `edge` where a byte fits best."""
+        first = max(round(edge) - _NEAR, 0)
+        scores = self._score[first : first + 2 * _NEAR + 1].tolist()
+        fits = [score - _STIFF * (first + i - edge) ** 2 for i, score in enumerate(scores)]
+        return first + fits.index(max(fits))
+
+    def _start(self, at: int) -> float:
+        return self._bits.item(_START[0], at + _START[1])
