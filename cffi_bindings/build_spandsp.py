@@ -43,6 +43,7 @@ ffi.cdef("""
     int lk_modem_tx(int kind, int bit_rate, int tep, float level_dbm0, uint32_t seed, int16_t *out, int n);
     int lk_connect_tone_tx(int kind, int16_t *out, int n);
     int lk_connect_tone_rx(int kind, const int16_t *in, int n, lk_heard_t *out, int max);
+    int lk_super_tone_rx(const int *elements, int count, const int16_t *in, int n, lk_heard_t *out, int max);
     int lk_tone_tx(int f1, int level1, int f2, int level2, int d1, int d2, int d3, int d4, int repeat, int16_t *out,
                    int n);
     int lk_adsi_tx(int standard, int message_type, const uint8_t *fields, int fields_len, int alert, int16_t *out,

@@ -194,6 +194,24 @@ def connect_tone_rx(samples: Audio, kind: ConnectTone) -> list[tuple[int, Connec
     return [(h.at, ConnectTone(h.code) if h.code > 0 else None, h.level) for h in reports]
 
 
+def super_tone_rx(
+    samples: Audio, plan: Sequence[Sequence[tuple[int, int, int, int]]]
+) -> list[tuple[int, int | None, int]]:
+    """Supervisory tones: (sample, number of the tone in `plan` or None for its end, level in dBm0).
+
+    A tone of the plan is its elements in order: Hz, Hz (0 where there is one frequency, both 0 for a silence),
+    shortest and longest ms (a longest of 0 has no end)."""
+    ffi, lib = _spandsp()
+    elements = [number for tone, parts in enumerate(plan) for part in parts for number in (tone, *part)]
+    heard = ffi.new("lk_heard_t[]", 4096)
+    given = ffi.new("int[]", elements)
+    got = lib.lk_super_tone_rx(given, len(elements) // 5, _in(ffi, samples), len(samples), heard, 4096)
+    count = _check(got, "listening for supervisory tones")
+    return [
+        (heard[i].at, heard[i].code if heard[i].code >= 0 else None, heard[i].level) for i in range(min(count, 4096))
+    ]
+
+
 def tone_tx(frequencies: Sequence[tuple[int, int]], cadence_ms: Sequence[int], samples: int) -> Audio:
     """One or two (Hz, dBm0) tones in a repeated cadence of on, off(, on, off) ms; `(1000,)` is on for ever."""
     ffi, lib = _spandsp()

@@ -135,6 +135,32 @@ static int lk_connect_tone_rx(int kind, const int16_t *in, int n, lk_heard_t *ou
     return h.count;
 }
 
+/* Supervisory tones: `elements` are five numbers each (tone, Hz, Hz or 0, shortest ms, longest ms; 0, 0 is a
+   silence), the tones in order from 0. The end of a tone is reported as code -1. */
+static int lk_super_tone_rx(const int *elements, int count, const int16_t *in, int n, lk_heard_t *out, int max)
+{
+    lk_hearing_t h = {out, max, 0, 0};
+    super_tone_rx_descriptor_t *d = super_tone_rx_make_descriptor(NULL);
+    if (!d)
+        return LK_NO_CONTEXT;
+    for (int i = 0, tone = -1; i < count; i++, elements += 5) {
+        if (elements[0] != tone)
+            tone = super_tone_rx_add_tone(d);
+        super_tone_rx_add_element(d, tone, elements[1], elements[2], elements[3], elements[4]);
+    }
+    super_tone_rx_state_t *s = super_tone_rx_init(NULL, d, lk_hear, &h);
+    while (s && h.at < n) {
+        int chunk = n - h.at < LK_CHUNK ? n - h.at : LK_CHUNK;
+        const int16_t *from = in + h.at;
+        h.at += chunk;
+        super_tone_rx(s, from, chunk);
+    }
+    if (s)
+        super_tone_rx_free(s);
+    super_tone_rx_free_descriptor(d);
+    return s ? h.count : LK_NO_CONTEXT;
+}
+
 static int lk_tone_tx(int f1, int level1, int f2, int level2, int d1, int d2, int d3, int d4, int repeat, int16_t *out,
                       int n)
 {

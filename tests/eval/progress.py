@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from cffi_bindings import spandsp
 from dsp import g711
+from dsp.cadence import Pattern
 from dsp.detectors import Detectors
 from dsp.events import Event
 from dsp.g711 import Law
@@ -18,6 +20,14 @@ from tests.eval.tap import RATE
 
 SEEDS: dict[Part, int] = {"seen": 1000, "unseen": 9000}
 WINDOW_S = 60
+SPANDSP_MINUTES = 30
+NOTES = [
+    "A case is right if nothing but the tone is said of it, from the first word on. Drawn: distance from the nominal "
+    "frequencies over the whole tolerance, cadence +-8 % as a whole and 2 % a part, 0 to -35 dBm0, twist +-4 dB, "
+    "noise 12 to 40 dB below, hum in a third, echo of -10 to -25 dB within 50 ms in two fifths, begun in mid-cadence "
+    "in half, ended by digits (dial) or speech.",
+    f"Cases of a false alarm are minutes; libspandsp hears the first {SPANDSP_MINUTES} of them.",
+]
 
 
 def heard(zone: Zone, law: Law, lines: Sequence[NDArray[np.uint8]]) -> list[list[tuple[float, Event]]]:
@@ -53,38 +63,70 @@ def right(case: Case, said: Iterable[tuple[float, Event]]) -> bool:
     return tuple(dict.fromkeys(values)) == case.values
 
 
+def spandsp_plan(zone: Zone) -> list[list[tuple[int, int, int, int]]]:
+    """The plan as libspandsp takes it, each length with the plan's tolerance and 20 ms, continuous tones as
+    long as ours must be."""
+    plan = []
+    for tone in ZONES[zone].tones:
+        share = ZONES[zone].tolerance if tone.tolerance is None else tone.tolerance
+        parts = []
+        for i, s in enumerate(tone.cadence_s):
+            hz = (tone.frequencies_hz[i],) if tone.in_turn else tone.frequencies_hz if i % 2 == 0 else (0,)
+            parts.append(
+                ((*hz, 0)[0], (*hz, 0)[1], round(1000 * s * (1 - share) - 20), round(1000 * s * (1 + share) + 20))
+            )
+        lasting_ms = round(1000 * Pattern(ZONES[zone], tone).lasting_s)
+        plan.append(parts or [((*tone.frequencies_hz, 0)[0], (*tone.frequencies_hz, 0)[1], lasting_ms, 0)])
+    return plan
+
+
+def spandsp_heard(zone: Zone, law: Law, line: NDArray[np.uint8]) -> list[str]:
+    """What libspandsp's supervisory tone receiver says of the same line."""
+    found = spandsp.super_tone_rx(g711.decode(line, law), spandsp_plan(zone))
+    return [ZONES[zone].tones[tone].value for _, tone, _ in found if tone is not None]
+
+
 def section(part: Part, scale: float = 1.0) -> Section:
-    all_cases = list(cases(part, max(1, round(20 * scale))))
-    score: dict[tuple[str, str], list[bool]] = defaultdict(list)
+    all_cases = list(cases(part, max(1, round(16 * scale))))
+    score: dict[tuple[str, str], list[tuple[bool, bool]]] = defaultdict(list)
     late: dict[str, list[float]] = defaultdict(list)
     for zone in ZONES:
         for law in LAWS:
             mine = [c for c in all_cases if c.zone == zone and c.law == law]
             for case, said in zip(mine, heard(zone, law, [c.heard for c in mine]) if mine else [], strict=True):
                 good = right(case, said)
-                score[zone, case.values[0]].append(good)
+                theirs = tuple(dict.fromkeys(spandsp_heard(zone, law, case.heard))) == case.values
+                score[zone, case.values[0]].append((good, theirs))
                 if good:
                     late[case.values[0]].append(said[0][0] - case.onset_s)
-    rows = [
-        Row(f"{zone}: {value}", ">= 0.97", float(np.mean(good)), None, len(good))
-        for (zone, value), good in score.items()
-    ]
+    rows = [_row(f"{zone}: {value}", good) for (zone, value), good in score.items()]
+    rows.append(_row("all of them", [one for good in score.values() for one in good]))
     rows += [
         Row(f"{value}: told after, p95", "", float(np.percentile(s, 95)), None, len(s), "s")
         for value, s in late.items()
     ]
-    return Section("Progress tones", [*rows, *false_alarms(part, scale)])
+    return Section("Progress tones", [*rows, *false_alarms(part, scale)], NOTES)
+
+
+def _row(what: str, good: list[tuple[bool, bool]]) -> Row:
+    ours, theirs = np.mean(np.array(good, np.float64), axis=0).tolist()
+    return Row(what, ">= 0.97", ours, theirs, len(good))
 
 
 def false_alarms(part: Part, scale: float) -> list[Row]:
     rows = []
-    for what, sounds in (("speech", corpus.speech(part)), ("music", corpus.music(part))):
+    longest_s = corpus.longest_s(scale)
+    for what, sounds in (("speech", corpus.speech(part, longest_s)), ("music", corpus.music(part, longest_s))):
         audio = np.concatenate(list(sounds.values()))
-        audio = audio[: round(audio.size * min(scale, 1.0)) // (WINDOW_S * RATE) * WINDOW_S * RATE]
-        hours = audio.size / RATE / 3600
+        minutes = max(1, audio.size // (WINDOW_S * RATE))
+        audio = np.resize(audio, (minutes, WINDOW_S * RATE))
+        hours = minutes * WINDOW_S / 3600
         for zone in ZONES:
-            lines = g711.encode(audio, "alaw").reshape(-1, WINDOW_S * RATE)
-            said = heard(zone, "alaw", list(lines)) if hours else []
-            count = len({event.id for one in said for _, event in one})
-            rows.append(Row(f"{zone}: false in {what}", "<= 1", count / max(hours, 1e-9), None, len(lines), "an hour"))
+            lines = g711.encode(audio, "alaw")
+            said = heard(zone, "alaw", list(lines))
+            count = len({(channel, event.id) for channel, one in enumerate(said) for _, event in one})
+            theirs = sum(len(spandsp_heard(zone, "alaw", line)) for line in lines[:SPANDSP_MINUTES])
+            theirs_an_hour = theirs / min(hours, SPANDSP_MINUTES / 60)
+            what_zone = f"{zone}: false in {what}"
+            rows.append(Row(what_zone, "<= 1", count / hours, theirs_an_hour, len(lines), "an hour"))
     return rows
