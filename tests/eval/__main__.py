@@ -55,7 +55,7 @@ def main(words: Sequence[str] | None = None) -> int:
     for (part, _), section in results.items():
         out.print(table(section, part))
         for note in (*section.notes, *section.places):
-            out.print(f"  {note}", style="dim", markup=False)
+            out.print(f"  {note}", style="dim", markup=False, soft_wrap=True)
         out.print()
     say_how_it_stands(results)
     if arguments.scale >= 1 and len(results) == len(SECTIONS) * len(PARTS):
