@@ -23,7 +23,8 @@ Limits: a digit that has not become sure in its first 70 ms is not heard; a paus
 break.
 """
 
-from typing import Final
+from math import log10
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,11 +54,13 @@ _AS_BEFORE: Final = np.float32(1.6)
 _EDGE: Final = 0.25
 _BEFORE: Final = 0.25
 _DEVIATION: Final = 0.0225
+_HZ_OF_TURN: Final = np.float32(1 / (2 * np.pi * HOP_S))
 _HIGH, _LOW = 10 ** (6.3 / 10), 10 ** (-10.3 / 10)
 """Power of the high tone, of that of the low one."""
 _LEVEL: Final = 10 ** (-48.5 / 10)
 _FULL: Final = np.float32(0.96)
 _NOTHING: Final = np.float32(1e-12)
+_ONE, _HALF = np.float32(1), np.float32(0.5)
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -102,40 +105,42 @@ class Dtmf:
     def _sift(self, hop: int, c: Indices, out: Reports) -> None:
         """Of channels `c`, those where two tones hold the energy, or a digit goes on."""
         slots = self._bank.slots(_HOPS)
-        of_rows = self._bank.energies[slots[-3:-1, None, None], self._sift_rows, c].sum(0)
+        of_hops = self._bank.energies[slots[-3:-1, None, None], self._sift_rows, c]
+        of_rows = of_hops[0] + of_hops[1]
         power = of_rows[:8].reshape(2, 4, -1)
-        tones = power.argmax(1)
+        tones, strongest = power.argmax(1), np.maximum.reduce(power, 1)
         code = 4 * tones[0] + tones[1]
-        told = self._going[c] >= 0
-        kept = told | (power.max(1).sum(0) > _PAIR * (of_rows[8] - of_rows[9]))
-        if not kept.all():
-            which = kept.nonzero()[0]
+        going = self._going[c]
+        told = going >= 0
+        kept = told | (strongest[0] + strongest[1] > _PAIR * (of_rows[8] - of_rows[9]))
+        which = kept.nonzero()[0]
+        if which.size < c.size:
             if not which.size:
                 return
-            c, code, told = c[which], code[which], told[which]
+            c, code, told, going = c[which], code[which], told[which], going[which]
         self.sounding[c] = True
         self.any_sounding = True
-        if told.any():
-            code = np.where(told, self._going[c], code)
+        np.copyto(code, going, where=told)
         self._follow(hop, slots, c, code, told, out)
 
     def _follow(self, hop: int, slots: Indices, c: Indices, code: Indices, told: Flags, out: Reports) -> None:
         """Ends of digits on channels `c`, and which of the others have become long enough to be judged."""
         heard = self._bank.sums[slots[:, None], self._rows[:, :, code], c]
         first = hop + 2 - _HOPS
-        phases = 16 * (np.arange(first, first + _HOPS) % _PHASES)
-        parts = self._unmixing[:, :, phases[:, None] + code]
+        parts = self._unmixing[:, :, _CYCLE[first % _PHASES] + code]
         parts *= heard
-        line = parts.sum(1)
+        line = np.add.reduce(parts, 1)
         squares = line * line
         power = squares[:2] + squares[2:]
-        whole = power.sum(0)
-        top, top_whole = power[:, -3:].max(1), whole[-3:].max(0)
-        if told.any():
-            top, top_whole = np.where(told, power.max(1), top), np.where(told, whole.max(0), top_whole)
+        whole = power[0] + power[1]
+        top, top_whole = np.maximum.reduce(power[:, -3:], 1), np.maximum.reduce(whole[-3:], 0)
+        if np.logical_or.reduce(told):
+            np.copyto(top, np.maximum.reduce(power, 1), where=told)
+            np.copyto(top_whole, np.maximum.reduce(whole, 0), where=told)
         silent = np.logical_or.reduce(power < _SILENT * top[:, None], axis=0)
         pause = silent[1:] & silent[:-1]
-        amount = np.sqrt(np.minimum(whole / np.maximum(top_whole, _NOTHING), 1))
+        whole /= np.maximum(top_whole, _NOTHING)
+        amount = np.sqrt(np.minimum(whole, _ONE, out=whole), out=whole)
         over = (told & (pause[-1] | pause[-2])).nonzero()[0]
         if over.size:
             at = np.where(pause[-2, over], _HOPS - 3, _HOPS - 2)
@@ -144,28 +149,32 @@ class Dtmf:
                 out.end(channel, "dtmf", end)
             self._going[c[over]] = -1
         # The last pause ends with this hop, in which the digit may have begun.
-        began = (pause * _AFTER).max(0)
+        began = np.maximum.reduce(pause * _AFTER, 0)
         amount *= began <= _NUMBERS
-        due = (~told & (began > 0) & (amount.sum(0) >= _SURE_HOPS)).nonzero()[0]
+        due = ((np.add.reduce(amount, 0) >= _SURE_HOPS) & (began > 0) & ~told).nonzero()[0]
         if due.size:
             energies = self._bank.energies[slots[:, None], self._energy_rows, c[due]]
-            digit = _Digits(first, c[due], code[due], line[:, :, due], heard[:, :, due], amount[:, due], began[due])
-            self._judge(digit, energies, out)
+            of_due = (of[..., due] for of in (line, heard, power, amount))
+            self._judge(_Digits(first, c[due], code[due], began[due], energies, *of_due), out)
 
-    def _judge(self, d: "_Digits", energies: Floats, out: Reports) -> None:
-        """Report those that are digits; `energies[2, hops, n]`: all, and what is below."""
-        full = np.minimum(d.amount / _FULL, 1) * d.held
-        filled = (full * full).sum(0)
-        turn = _turn(d.line, d.amount, d.held)
-        beside_hz = turn / (2 * np.pi * HOP_S)
-        deviation = (beside_hz + self._shift_hz[:, d.code]) / self._nominal_hz[:, d.code]
-        of_tones, steady = _along(d, turn, full)
-        coherence = (steady / of_tones).min(0)
-        # A tone beside the bank's frequency shows only a part of its power in a hop.
-        low, high = steady / np.sinc(beside_hz * HOP_S) ** 2 / filled
-        above = (d.line * d.heard * self._above[:, None, d.code] * d.held).sum((0, 1)) / of_tones.sum(0)
-        share, share_above = _shares(d, (low + high) * full.sum(0), above, energies)
-        sure = (np.abs(deviation) < _DEVIATION).all(0) & _came_at_once(d, energies)
+    def _judge(self, d: "_Digits", out: Reports) -> None:
+        """Report those that are digits."""
+        full = np.minimum(d.amount * (1 / _FULL), _ONE)
+        full *= d.held
+        turn = _turn(d)
+        deviation = turn * _HZ_OF_TURN
+        deviation += self._shift_hz[:, d.code]
+        deviation /= self._nominal_hz[:, d.code]
+        of_tones = _dot(d.power, d.held) + _NOTHING
+        steady = _along(d, turn, full)
+        coherence = steady / of_tones
+        coherence = np.minimum(coherence[0], coherence[1])
+        # A tone beside the bank's frequency shows only a part of its power in a hop: sinc² of half its turn.
+        low, high = steady / (_sinc2(turn) * _dot(full, full))
+        above = _dot(_dot(d.line * d.held, d.heard), self._above[:, d.code])
+        above /= of_tones[0] + of_tones[1]
+        share, share_above = _shares(d, (low + high) * np.add.reduce(full, 0), above)
+        sure = np.logical_and.reduce(np.abs(deviation) < _DEVIATION, 0) & _came_at_once(d)
         sure &= (high < _HIGH * low) & (high > _LOW * low) & (np.minimum(low, high) > _LEVEL)
         sure &= (share > _SHARE) & (coherence > _COHERENT) | (share_above > _SHARE_ABOVE) & (
             coherence > _COHERENT_ABOVE
@@ -173,8 +182,8 @@ class Dtmf:
         for i in sure.nonzero()[0].tolist():
             channel, code = int(d.channels[i]), int(d.code[i])
             evidence = {
-                "deviation_percent": [round(100 * float(x), 1) for x in deviation[:, i]],
-                "twist_db": round(10 * float(np.log10(high[i] / low[i])), 1),
+                "deviation_percent": [round(100 * x, 1) for x in deviation[:, i].tolist()],
+                "twist_db": round(10 * log10(high[i] / low[i]), 1),
             }
             out.begin(channel, "dtmf", d.start(i), DIGITS[code], 1.0, evidence)
             self._going[channel] = code
@@ -184,16 +193,36 @@ class _Digits:
     """What may be digits, one a channel; hops `[10]` count from hop number `first`."""
 
     def __init__(
-        self, first: int, channels: Indices, code: Indices, line: Floats, heard: Floats, amount: Floats, began: Indices
+        self,
+        first: int,
+        channels: Indices,
+        code: Indices,
+        began: Indices,
+        energies: Floats,
+        line: Floats,
+        heard: Floats,
+        power: Floats,
+        amount: Floats,
     ) -> None:
         self.first, self.channels, self.code = first, channels, code
-        self.line, self.heard = line, heard
-        """`[4, hops, n]`: the two tones' real, then imaginary parts; and as the bank heard them."""
-        self.amount = amount
-        """`[hops, n]`: amplitude in each hop, of that in a full one; 0 before the digit."""
-        self.held = amount > 0.5
         self.began = began
         """`[n]`: the hop in which, or at the end of which, the digit began. The one before it is all pause."""
+        self.energies = energies
+        """`[2, hops, n]`: all energy, and what is below 480 Hz."""
+        self.line, self.heard = line, heard
+        """`[4, hops, n]`: the two tones' real, then imaginary parts; and as the bank heard them."""
+        self.tones = np.empty((2, *line.shape[1:]), np.complex64)
+        """`[2, hops, n]`: the two tones' parts as one number."""
+        self.tones.real, self.tones.imag = line[:2], line[2:]
+        self.power = power
+        """`[2, hops, n]`: their squares."""
+        self.amount = amount
+        """`[hops, n]`: amplitude in each hop, of that in a full one; 0 before the digit."""
+        self.held = (amount > _HALF).astype(np.float32)
+        """`[hops, n]`: 1 where the digit has more than half a hop."""
+        self.hops_held = np.add.reduce(self.held, 0)
+        self.energy_held = _dot(energies, self.held)
+        """`[2, n]`: energies of those hops together."""
 
     def start(self, i: int) -> float:
         """Sample at which number i begins, by what its first two hops hold of it."""
@@ -203,50 +232,71 @@ class _Digits:
 
 _NUMBERS: Final = np.arange(_HOPS)[:, None]
 _AFTER: Final = np.arange(1, _HOPS)[:, None]
+_CYCLE: Final = 16 * ((np.arange(_PHASES)[:, None] + np.arange(_HOPS)) % _PHASES)[..., None]
+"""By the first hop's phase, where the digits' matrices of each hop begin."""
 
 
-def _turn(line: Floats, amount: Floats, good: Flags) -> Floats:
+def _dot(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
+    """Sums of the products of `a`, conjugate, and `b` over their last axis but one, the hops."""
+    sums: NDArray[Any] = np.vecdot(a, b, axis=-2)  # type: ignore[call-overload]  # its stub lacks `axis`
+    return sums
+
+
+def _turn(d: _Digits) -> Floats:
     """`[2, n]`: by how much either tone turns in a hop, radians. A hop half full has its middle elsewhere, so two hops
     lie apart by the mean of what they hold."""
-    re, im = line[:2], line[2:]
-    pairs = good[1:] & good[:-1]
-    along = ((re[:, 1:] * re[:, :-1] + im[:, 1:] * im[:, :-1]) * pairs).sum(1)
-    across = ((im[:, 1:] * re[:, :-1] - re[:, 1:] * im[:, :-1]) * pairs).sum(1)
-    weight = amount[1:] * amount[:-1] * pairs
-    apart = (weight * (amount[1:] + amount[:-1])).sum(0) / np.maximum(2 * weight.sum(0), 1e-6)
-    turn: Floats = np.arctan2(across, along) / np.maximum(apart, 0.5)
+    pairs = d.held[1:] * d.held[:-1]
+    turned = _dot(d.tones[:, :-1] * pairs, d.tones[:, 1:])
+    weight = d.amount[1:] * d.amount[:-1]
+    weight *= pairs
+    apart = _dot(weight, d.amount[1:] + d.amount[:-1])
+    apart /= np.maximum(2 * np.add.reduce(weight, 0), np.float32(1e-6))
+    turn: Floats = np.arctan2(turned.imag, turned.real)
+    turn /= np.maximum(apart, _HALF)
     return turn
 
 
-def _along(d: _Digits, turn: Floats, full: Floats) -> tuple[Floats, Floats]:
-    """`[2, n]` each: power of either tone in its hops, and what of it lies along the line of phase that turns by
-    `turn` a hop with the amplitude `full`."""
-    re, im = d.line[:2], d.line[2:]
+def _sinc2(turn: Floats) -> Floats:
+    """Square of the sine of half of `turn` by half of it, for what turns by less than a third of a circle."""
+    square = turn * turn
+    part: Floats = 1 - square * (np.float32(1 / 12) - square * np.float32(1 / 360))
+    return part
+
+
+def _along(d: _Digits, turn: Floats, full: Floats) -> Floats:
+    """`[2, n]`: power of either tone that lies along the line of phase that turns by `turn` a hop with the amplitude
+    `full`."""
     # The middle of what a hop holds: late in the digit's first hop, early in its last one.
-    late = np.where(d.began + 1 >= _NUMBERS, np.float32(0.5), np.float32(-0.5)) * (1 - full)
-    angle = turn[:, None] * (_NUMBERS + late)
-    cos, sin = np.cos(angle) * full, np.sin(angle) * full
-    x, y = (re * cos + im * sin).sum(1), (im * cos - re * sin).sum(1)
-    of_tones = ((re * re + im * im) * d.held).sum(1)
-    return of_tones + _NOTHING, (x * x + y * y) / (full * full).sum(0)
+    middle = np.where(d.began + 1 >= _NUMBERS, _HALF, -_HALF) * (_ONE - full)
+    middle += _NUMBERS
+    angle = turn[:, None] * middle
+    model = np.empty(angle.shape, np.complex64)
+    np.cos(angle, out=model.real)
+    np.sin(angle, out=model.imag)
+    model *= full
+    sums = _dot(model, d.tones)
+    along: Floats = sums.real**2 + sums.imag**2
+    along /= _dot(full, full)
+    return along
 
 
-def _shares(d: _Digits, model: Floats, above: Floats, energies: Floats) -> tuple[Floats, Floats]:
+def _shares(d: _Digits, model: Floats, above: Floats) -> tuple[Floats, Floats]:
     """`[n]` each: what the `model` (energy of two steady tones, of which the part `above` lies above 480 Hz) has of all
     energy in the digit's hops; and of that without what sounded below 480 Hz before the digit, too."""
-    energy, below = (energies * d.held).sum(1)
-    before = np.where(d.began > _NUMBERS, energies[1], np.inf).min(0)
-    under = np.maximum(below - _AS_BEFORE * before * d.held.sum(0), (1 - above) * model)
-    return model / (energy + _NOTHING), model / (energy - below + under + _NOTHING)
+    energy, below = d.energy_held
+    before = np.minimum.reduce(d.energies[1], 0, where=d.began > _NUMBERS, initial=np.inf)
+    under = np.maximum(below - _AS_BEFORE * before * d.hops_held, (_ONE - above) * model)
+    energy = energy + _NOTHING
+    return model / energy, model / (energy - below + under)
 
 
-def _came_at_once(d: _Digits, energies: Floats) -> Flags:
+def _came_at_once(d: _Digits) -> Flags:
     """`[n]`: out of a pause without much else above 480 Hz, and from nothing to all within one hop."""
     n = np.arange(d.began.size)
-    edge = np.minimum(d.amount[d.began, n], 1 - d.amount[d.began + 1, n])
-    heard = energies[0] - energies[1]
-    mean = (heard * d.held).sum(0) / np.maximum(d.held.sum(0), 1)
-    came: Flags = (edge < _EDGE) & (heard[d.began - 1, n] < _BEFORE * mean)
+    edge = np.minimum(d.amount[d.began, n], _ONE - d.amount[d.began + 1, n])
+    energy, below = d.energies[:, d.began - 1, n]
+    mean = (d.energy_held[0] - d.energy_held[1]) / np.maximum(d.hops_held, _ONE)
+    came: Flags = (edge < _EDGE) & (energy - below < _BEFORE * mean)
     return came
 
 
