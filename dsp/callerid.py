@@ -6,7 +6,7 @@ length, body, checksum, with mark between bytes wherever the exchange likes.
 
 Three hops of steady mark flag a channel, by array operations over all of them. Where the mark ends and energy goes on,
 the audio since is read (`dsp.fsk`): a type that exists and a length make it a message, and it is read again when its
-last byte should have come, at the latest every 1.5 s, from where the reading stood; the law bytes are those of
+last byte should have come, at the latest every half second, from where the reading stood; the law bytes are those of
 `dsp.history`. The checksum and the sense of the fields decide (`dsp.cid_message`): without them there is no event.
 When many lines ring at once, readings are put off, oldest first, to later steps: a tick does not wait for them.
 
@@ -44,17 +44,17 @@ _PURE: Final = 0.6
 _OVER: Final = np.float32(0.8)
 _FIRST_HOPS: Final = 18
 """From the step in which the mark ended until type and length have come."""
-_PIECE: Final = round(1.5 * RATE)
+_PIECE: Final = round(0.5 * RATE)
 _OLDEST: Final = (STEPS - 1) * STEP
 _ROOM: Final = 4000.0
 """What is read in one step, all channels together; there is always room for one reading."""
-_READING_COSTS, _SAMPLE_COSTS = 250.0, 0.06
+_READING_COSTS, _SAMPLE_COSTS = 250.0, 0.12
 """Roughly the microseconds of a machine of 2020."""
 _QUALITY: Final = 0.6
 _LATER_HOPS: Final = 2
 _MARGIN: Final = 16
 _ENOUGH: Final = 800
-"""Samples of data from which the centres of marks and spaces are better known than before."""
+"""Samples of data in which the centres of marks and spaces show."""
 
 _DTMF_STARTS, _DTMF_ENDS = frozenset("ABCD"), frozenset("ABCD#")
 _DTMF_NUMBER: Final = re.compile("[ABCD][0-9]{3,24}[ABCD#]")
@@ -151,27 +151,28 @@ class FskCallerId:
     def _read_due(self, hop: int, out: Reports) -> None:
         room = _ROOM
         while self._due and self._due[0][0] <= hop and room > 0:
-            _, channel, reading = heappop(self._due)
-            room -= _READING_COSTS + _SAMPLE_COSTS * ((hop + 2) * HOP - reading.first)
-            again = self._read((hop + 2) * HOP, reading, out)
+            due, channel, reading = heappop(self._due)
+            until = (due + 2) * HOP
+            room -= _READING_COSTS + _SAMPLE_COSTS * (until - reading.first)
+            again = self._read(until, (hop + 2) * HOP, reading, out)
             if again is None:
                 self._state[channel] = _IDLE
             else:
-                heappush(self._due, (hop + again, channel, reading))
+                heappush(self._due, (due + again, channel, reading))
 
-    def _read(self, now: int, r: _Reading, out: Reports) -> int | None:
-        """Go on reading; hops until there is more to be read, None when it is over."""
+    def _read(self, until: int, now: int, r: _Reading, out: Reports) -> int | None:
+        """Go on reading up to sample `until`, which may be past; hops from there until there is more to be read, None
+        when it is over."""
         keying = _KEYINGS[r.standard]
         wanted = now - r.first + keying.reach
         if wanted > _OLDEST:
             return None
-        x = self._history.last(np.array([r.channel], np.intp), wanted)[0]
-        if not _go_on(r, keying, keying.correlate(x)):
+        x = self._history.last(np.array([r.channel], np.intp), wanted)[0, : wanted - (now - until)]
+        if not _go_on(r, keying, keying.correlate(x)) or r.place is None:
             return None
-        assert r.place is not None
         if missing := _missing(r):
             r.first = int(r.place.edge) - _MARGIN
-            ahead = r.place.edge + missing * r.place.byte_samples + keying.reach + _MARGIN - now
+            ahead = r.place.edge + missing * r.place.byte_samples + keying.reach + _MARGIN - until
             return max(_LATER_HOPS, -(-int(min(ahead, _PIECE)) // HOP))
         message = cid_message.parse(bytes(r.data))
         quality = r.place.quality / len(r.data)
@@ -190,8 +191,8 @@ def _missing(r: _Reading) -> int:
 def _go_on(r: _Reading, keying: Keying, z: NDArray[np.complex64]) -> bool:
     """Read from correlations that begin at sample `r.first`; False where there is no message."""
     if r.slicer is None or r.place is None:
-        amplitudes = np.abs(z)
-        r.slicer = Slicer.begin(amplitudes[:, :STEP], amplitudes[:, STEP:])
+        amplitudes = np.abs(z[:, : STEP + _ENOUGH])
+        r.slicer = Slicer.begin(amplitudes[:, :STEP], amplitudes[:, STEP : STEP + _ENOUGH])
         return r.slicer.keyed and _begin(r, AsyncReader(keying, r.slicer, z))
     sure = int(_missing(r) * r.place.byte_samples)
     if sure > _ENOUGH:

@@ -79,6 +79,7 @@ class Keying:
 
     def __init__(self, mark_hz: float, space_hz: float) -> None:
         self.hz = np.array([mark_hz, space_hz])
+        self._half_bit = np.exp(1j * np.pi * self.hz / 1200).astype(np.complex64)[:, None, None]
         half = round(BIT / 2) + 1
         n = np.arange(-half, half + 1)
         bit = np.clip(BIT / 2 + 0.5 - np.abs(n), 0, 1)
@@ -113,7 +114,7 @@ class Keying:
         is measured first, at the changes."""
         amplitudes = np.array([slicer.mark[0], slicer.space[1]])
         z = z * amplitudes[:, None, None]
-        half_bit = np.exp(1j * np.pi * self.hz / 1200)[:, None, None]
+        half_bit = self._half_bit
         ahead, back = z * half_bit, z * half_bit.conj()
         mark = slicer.soft(np.abs(z.reshape(2, -1)) / amplitudes[:, None]).reshape(z.shape[1:]) > 0
         changes = (back[1, :, 1:] * ahead[0, :, :-1].conj())[mark[:, :-1] & ~mark[:, 1:]].sum()
@@ -279,7 +280,7 @@ class AsyncReader:
         centres = edges[:, None] + (np.arange(-1, 11) + 0.5) * BIT
         at = centres.astype(np.intp)
         part = (centres - at).astype(np.float32)
-        turn = (2j * np.pi / RATE * self._keying.hz)[:, None, None]
+        turn = (2j * np.pi / RATE * self._keying.hz).astype(np.complex64)[:, None, None]
         z = self._correlations[:, at] * (1 - part) + self._correlations[:, at + 1] * part * np.exp(-turn)
         bits = self._keying.bits(z * np.exp(turn * part), self._slicer)
         into += np.packbits(bits[:, 1:9], axis=1, bitorder="little").tobytes()
