@@ -1,51 +1,78 @@
-"""Data carriers, by the shape of their spectrum.
+"""Data carriers, by name.
 
-A carrier stands still: over 320 ms the level of its 20 ms steps hardly moves and most of its energy is not where
-voices have theirs. That flags a channel. On flagged channels, in turn, the mean spectrum of the last 400 ms is
-compared with those the recommendations prescribe: raised-cosine spectra around the carrier for V.22 and V.22bis
-(600 Bd at 1200 and 2400 Hz, with or without guard tone), V.27ter, V.29, V.17, V.32 and V.34, keying spectra for V.21,
-Bell 103 and V.23, and the lines that modems send before their data. A tap hears both directions: every pair stands in
-the dictionary at five proportions. Likeness is the sum of the square roots of products (1 is the same shape); two
-verdicts in a row make an event.
+A carrier stands still: over 240 ms the level of its 20 ms steps hardly moves, and most of its energy is not where
+voices have theirs. That flags a channel. Flagged channels are looked at a few times (`dsp.carrier_signs`), soon at
+first and ever more rarely once the name is settled: symbol clock, shape of the spectrum and constellation. Two looks
+that agree make an event, and two later ones that agree on another name correct it under the same id.
 
-Weak points: V.22 and V.22bis have one spectrum and are both called `v22bis`; V.17 and V.32 have one, and the class of
-the call decides which it is; V.90 is not told.
+What a call has shown before decides what one look cannot: V.17 and V.32 have one spectrum and one clock (fax, or the
+class of a fax, makes it `v17`); V.90 has no clock at all downstream and is `v90` only after V.34's probing or in a call
+that was V.34 so far. V.34's line probing, V.32's AC and V.22's unscrambled ones name the modem before its data. V.21 is
+no carrier of its own within V.8's CM and JM or among the frames of a fax.
+
+Weak points: V.90 in the middle of a call looks like noise and is not told; V.34 at 2400 Bd on 1800 Hz without its
+start is `v32`; V.34 of a fax (T.30 annex F) is `v34`, a modem.
 """
 
-from functools import cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.activity import LATELY, Activity
-from dsp.events import RATE
+from dsp.activity import Activity
+from dsp.carrier_signs import CLOCKS, LINES, SAMPLES, SHAPES, Signs, constellation, look, probing
+from dsp.events import Event
 from dsp.history import History
 from dsp.reports import Reports
 from dsp.tones import HOP, STEP
 
-_FRAME: Final = 256
-_SAMPLES: Final = 3200
-_BINS: Final = slice(5, 125)
-_STILL_DB = 6.0
-_LEAST_DBM0 = -46.0
-_LIKE = 0.955
-_MARGIN = 0.01
+NAMES: Final = ("v21", "bell103", "v23", "v22", "v22bis", "v27ter", "v29", "v17", "v32", "v34", "v90")
+_NUMBER: Final = {name: i for i, name in enumerate(NAMES)}
+_V21, _V22, _V22BIS, _V23, _V29, _V17, _V32, _V34, _V90 = (
+    _NUMBER[name] for name in ("v21", "v22", "v22bis", "v23", "v29", "v17", "v32", "v34", "v90")
+)
+_NONE: Final = -1
+
 _PACE_STEPS: Final = 4
 """Stillness is looked for this often."""
-_TURN_STEPS: Final = 8
-"""A still channel's spectrum is looked at every so many steps, counted from when it was flagged."""
-_LOOKS: Final = 16
-"""Channels looked at in one step, so that many carriers at once do not hold up the tick; the others wait a step."""
+_STILL_STEPS: Final = 12
+_STILL_DB, _STOOD_DB = np.float32(6.0), np.float32(3.0)
+"""Most that a carrier's level moves in 12 steps; so little moves nothing but a machine's, wherever its energy is."""
+_LEAST_DBM0 = np.float32(-54.0)
+_GONE_STEPS: Final = 20
+_LOOKS: Final = 3
+"""Channels looked at in one step at least; the rest of those that are due in the steps before the next pace."""
+_DUE: Final = np.isin(np.arange(128), (3, 5, 7, 9, 12, 16, 24, 38, 54, 80, 127))
+_DUE_AGAIN: Final = np.isin(np.arange(128), (3, 5, 16, 38, 127))
+"""When to look, in paces since the channel is still, before and after its carrier is named; from then on every 5 s."""
+_CLOCK, _NO_CLOCK = 0.58, 0.46
+"""Coherence that shows a symbol clock, and that shows none."""
+_BLANKS, _ALL_BLANK = 4, 12
+"""So many looks without a clock, one after the other, in a call that was V.34: PCM codes downstream. The larger number
+where no clock was heard before."""
+_LIKE, _SO_LIKE, _MARGIN = 0.95, 0.85, 0.01
+_PROBING = 0.75
+_BROADLY = 0.9
+_S1 = 0.8
+_V8_HOPS: Final = 600
+"""So long after ANSam what sounds like V.21 is V.8's."""
+_CLOSE_HOPS: Final = {_V22: 130, _V34: 1200}
+_CLOCKED_HOPS, _REGRET_HOPS = 400, 170
+"""V.34's two trainings last so long together; what is sent instead of the second one's beginning, so long."""
+_BACK: Final = 3
+_CALLER_ID_HOPS: Final = 90
+"""A caller ID on V.23 is over by then."""
+_FORGET_HOPS: Final = 6000
+"""After a minute without a carrier a call's past is forgotten."""
 
-_WINDOW: Final = np.hanning(_FRAME).astype(np.float32)
-_V34: Final = (
-    (2743, 1646), (2743, 1829), (2800, 1680), (2800, 1867), (3000, 1800), (3000, 2000), (3200, 1829), (3200, 1920),
-    (3429, 1959),
-)  # fmt: skip
-"""V.34, table 2: symbol rates and their low and high carriers, rounded to a hertz."""
 
-Spectrum = NDArray[np.float64]
+_ALL_SHAPES: Final = (*SHAPES, *LINES)
+_OF_CLOCK: Final = np.array([_NUMBER.get(name, _V17) for name, *_ in CLOCKS], np.int16)
+_OF_SHAPE: Final = np.array(
+    [{"2400": _V17, "usb1": _V22}.get(name, _NUMBER.get(name, _NONE)) for name in _ALL_SHAPES], np.int16
+)
+_KEYED: Final = np.isin(_ALL_SHAPES, ("v21", "bell103", "v23", *LINES))
+_BROAD: Final = np.isin(_ALL_SHAPES, ("v34", "2400", "v29"))
 
 
 class Carriers:
@@ -55,140 +82,165 @@ class Carriers:
         self._history = history
         self.still = np.zeros(channels, np.bool_)
         self.any_still = False
-        self._told = np.zeros(channels, np.bool_)
-        self._last = np.full(channels, -1, np.int16)
+        # Numbers in NAMES: what was told, the last look's verdict, and what the call has shown itself to be.
+        self._told, self._last, self._past = (np.full(channels, _NONE, np.int16) for _ in range(3))
         self._since = np.zeros(channels, np.int64)
         self._gone = np.zeros(channels, np.int32)
+        self._v8, self._heard = (np.full(channels, -_FORGET_HOPS, np.int64) for _ in range(2))
+        self._close_until = np.zeros(channels, np.int64)
+        """Until then V.22 may yet say that it is V.22bis, and V.34 show that it is V.90: looks are frequent."""
+        self._ticks, self._blanks = (np.zeros(channels, np.int32) for _ in range(2))
         self._waiting = np.empty(0, np.intp)
+        self._any_told = False
 
-    def step(self, hop: int, activity: Activity, plain: NDArray[np.bool_], out: Reports) -> None:
-        """The two hops after hop number `hop`; `plain`: no tone, no digit, no fax preamble sounds there."""
-        if activity.slot % _PACE_STEPS == 1:
-            self._flag(hop, activity, plain, out)
+    def restart(self, channels: NDArray[np.intp]) -> None:
+        """A new call begins on these channels."""
+        self._past[channels] = _NONE
+        self._v8[channels] = -_FORGET_HOPS
+
+    def sign(self, event: Event, hop: int) -> None:
+        """What another detector reported in the step after hop number `hop`."""
+        c = event.channel
+        if event.kind == "answer_tone" and event.value.startswith("ansam"):
+            self._v8[c] = hop
+        if event.kind in ("answer_tone", "calling_tone") and event.end_s is not None and self._told[c] == _NONE:
+            # A mark that idled until now, as steady as the data that follow: look anew.
+            self._since[c] = hop
+
+    def step(self, hop: int, activity: Activity, out: Reports) -> None:
+        """The two hops after hop number `hop`."""
+        delay = (activity.slot - 1) % _PACE_STEPS
+        if delay == 0:
+            self._flag(hop + 2, activity, out)
         if self._waiting.size:
-            self._look(self._waiting[:_LOOKS], out)
-            self._waiting = self._waiting[_LOOKS:]
+            # A quarter in each step, but all of them as of the same one: no channel waits for another.
+            share = max(_LOOKS, -(-self._waiting.size // (_PACE_STEPS - delay)))
+            self._look(hop + 2 - 2 * delay, self._waiting[:share], delay * STEP, out)
+            self._waiting = self._waiting[share:]
 
-    def _flag(self, hop: int, activity: Activity, plain: NDArray[np.bool_], out: Reports) -> None:
-        levels = activity.heard_dbm0(LATELY)
+    def _flag(self, now: int, activity: Activity, out: Reports) -> None:
+        levels = activity.heard_dbm0(_STILL_STEPS)
         lowest = levels.min(0)
-        still = (levels.max(0) - lowest < _STILL_DB) & (lowest > _LEAST_DBM0) & plain
+        moves = levels.max(0) - lowest
+        still = (moves < _STILL_DB) & (lowest > _LEAST_DBM0)
         if still.any():
-            still &= activity.voiced_lately.sum(0) < LATELY // 4
+            still &= (activity.voiced_lately.sum(0) < 4) | (moves < _STOOD_DB)
         self.any_still = bool(still.any())
-        if not (self.any_still or (self._last >= 0).any()):
+        if not (self.any_still or self._any_told):
             self.still = still
             return
-        self._since = np.where(still & ~self.still & ~self._told, hop + 2 - 2 * LATELY, self._since)
+        self._since = np.where(still & ~self.still, now - 2 * _STILL_STEPS, self._since)
+        self._last[still & ~self.still] = _NONE
         self.still = still
         self._gone = np.where(still, 0, self._gone + _PACE_STEPS)
-        for c in ((self._gone >= LATELY) & (self._last >= 0)).nonzero()[0].tolist():
-            out.end(c, "carrier", (hop + 2) * HOP - LATELY * STEP)
-            self._told[c], self._last[c] = False, -1
-        turn = (hop + 2 - self._since) % (2 * _TURN_STEPS) == 0
-        self._waiting = np.union1d(self._waiting, (still & ~self._told & turn).nonzero()[0])
+        if self._any_told:
+            self._end(now, out)
+        age = (now - self._since) // (2 * _PACE_STEPS)
+        young = np.minimum(age, _DUE.size - 1)
+        due = np.where(self._told == _NONE, _DUE[young], _DUE_AGAIN[young]) | ((age >= _DUE.size) & (age % 64 == 0))
+        due |= (age % 2 == 1) & (now < self._close_until)
+        due &= still
+        self._waiting = due.nonzero()[0]
 
-    def _look(self, c: NDArray[np.intp], out: Reports) -> None:
-        names = _dictionary()[0]
-        best, like = recognise(self._history.last(c, _SAMPLES))
-        for channel, number, likeness in zip(c.tolist(), best.tolist(), like.tolist(), strict=True):
-            if number >= 0 and number == self._last[channel]:
-                call = out.open(channel, "class")
-                name = names[number]
-                if name == "v17" and (call is None or call.value != "fax"):
-                    name = "v32"
-                self._told[channel] = True
-                start = max(0, int(self._since[channel])) * HOP
-                out.begin(channel, "carrier", start, name, 0.9, {"likeness": round(likeness, 3)})
-            self._last[channel] = number
+    def _end(self, now: int, out: Reports) -> None:
+        for c in ((self._gone >= _GONE_STEPS) & (self._told >= 0)).nonzero()[0].tolist():
+            out.end(c, "carrier", (now * HOP) - (_GONE_STEPS + _PACE_STEPS) * STEP)
+            self._told[c] = _NONE
+        self._any_told = bool((self._told >= 0).any())
+
+    def _look(self, now: int, channels: NDArray[np.intp], delay_samples: int, out: Reports) -> None:
+        signs = look(self._history.last(channels, SAMPLES + delay_samples)[:, :SAMPLES])
+        name, untried = _named(signs), self._past[channels] < _V34
+        probed = probing(signs.spectra) > _PROBING if untried.any() else untried
+        for at, c in enumerate(channels.tolist()):
+            if probed[at]:
+                number, sure = _V34, True
+            else:
+                number, sure = self._in_call(now, c, int(name[at]), at, signs, out)
+            early = number == _V23 and now - self._since[c] < _CALLER_ID_HOPS
+            if number >= 0 and (sure or number == self._last[c]) and not early:
+                self._tell(now, c, number, signs, at, out)
+            self._last[c] = number
+
+    def _in_call(self, now: int, c: int, number: int, at: int, signs: Signs, out: Reports) -> tuple[int, bool]:
+        """What the verdict of one look means in this call, and whether it needs no second one."""
+        past = int(self._past[c]) if now - self._heard[c] < _FORGET_HOPS else _NONE
+        call = out.open(c, "class")
+        fax, v8 = call is not None and call.value == "fax", now - self._v8[c] < _V8_HOPS
+        if number == _V22 or (number == _NONE and self._told[c] == _V22):
+            return self._of_600_baud(number, at, past, signs)
+        if number == _V17 and not fax:
+            number = _V34 if past == _V34 else _V32
+        elif number == _V21 and (fax or v8 or out.open(c, "v21") is not None):
+            number = _NONE
+        elif number in (_V34, _NONE) and (v8 or past in (_V34, _V90)):
+            broad = _BROAD[signs.shape[at]] and signs.likeness[at] > _BROADLY
+            return self._after_probing(now, c, past, float(signs.coherence[at])) if broad else (_NONE, False)
+        return number, False
+
+    def _after_probing(self, now: int, c: int, past: int, coherence: float) -> tuple[int, bool]:
+        """V.34, or V.90: both begin alike and train one after the other, but V.90's downstream has no symbol clock."""
+        open_ = now < self._close_until[c]
+        if coherence > _CLOCK:
+            self._ticks[c] += 1
+            self._blanks[c] = 0
+            if past != _V90 and self._ticks[c] == 2:
+                self._close_until[c] = now + _CLOCKED_HOPS
+            if past == _V90 and open_ and self._ticks[c] >= _BACK:
+                # It was what some modems send before they train (V.34, 10.1.3.5).
+                self._close_until[c] = 0
+                return _V34, True
+        elif coherence < _NO_CLOCK:
+            self._blanks[c] += 1
+            if past == _V34 and open_ and self._blanks[c] >= (_BLANKS if self._ticks[c] >= 2 else _ALL_BLANK):
+                self._close_until[c], self._ticks[c] = now + _REGRET_HOPS, 0
+                return _V90, True
+        return max(past, _V34), False
+
+    def _of_600_baud(self, number: int, at: int, past: int, signs: Signs) -> tuple[int, bool]:
+        """V.22 or V.22bis, which says so with S1 or by sixteen points."""
+        if past == _V22BIS:
+            return past, True
+        sixteen = False
+        for hz in (1200, 2400):
+            kurtosis, s1 = constellation(signs.spectra[at : at + 1], hz)
+            if s1[0] > _S1:
+                return _V22BIS, True
+            mine = CLOCKS[signs.clock[at]] == ("v22", 600, hz) and signs.coherence[at] > 0.8
+            sixteen |= mine and 1.18 < kurtosis[0] < 1.6
+        return (_V22BIS if sixteen else number), False
+
+    def _tell(self, now: int, c: int, number: int, signs: Signs, at: int, out: Reports) -> None:
+        self._heard[c] = now
+        if self._past[c] == _NONE and number in (_V22, _V34):
+            self._close_until[c], self._ticks[c], self._blanks[c] = now + _CLOSE_HOPS[number], 0, 0
+        self._past[c] = number
+        told = int(self._told[c])
+        if told == number:
+            return
+        evidence = {"likeness": round(float(signs.likeness[at]), 3), "clock": round(float(signs.coherence[at]), 2)}
+        if told >= 0:
+            out.change(c, "carrier", NAMES[number], 0.9, evidence)
+        else:
+            out.begin(c, "carrier", max(0, int(self._since[c])) * HOP, NAMES[number], 0.9, evidence)
+        self._told[c], self._any_told = number, True
 
 
-def recognise(x: NDArray[np.float32]) -> tuple[NDArray[np.int16], NDArray[np.float64]]:
-    """For `x[channels, n]`: the number of the best name (see `_dictionary`), -1 for none, and its likeness."""
-    names, shapes, starts = _dictionary()
-    like = np.maximum.reduceat(np.sqrt(spectrum(x)) @ shapes.T, starts, axis=1)
-    best = like[:, : len(names)].argmax(1)
-    value: Spectrum = like[np.arange(best.size), best]
-    sure = (value > _LIKE) & (value > like[:, len(names)] + _MARGIN)
-    return np.where(sure, best, -1).astype(np.int16), value
+def _named(signs: Signs) -> NDArray[np.int16]:
+    """`[n]`: number in NAMES by one look, -1 for none; 2400 Bd on 1800 Hz is `v17`, 600 Bd `v22`."""
+    clocked = _OF_CLOCK[signs.clock]
+    of_2400 = clocked == _V17
+    clocked = np.where(of_2400 & (signs.centre_hz < 1755), _V29, clocked)
+    clocked = np.where(of_2400 & (signs.centre_hz < 1645), _V34, clocked)
+    ticking = (signs.coherence > _CLOCK) & (signs.likeness > np.where(clocked == _V22, _LIKE, _SO_LIKE))
+    keyed = _KEYED[signs.shape] & (signs.likeness > _LIKE) & (signs.margin > _MARGIN)
+    name: NDArray[np.int16] = np.where(keyed, _OF_SHAPE[signs.shape], np.where(ticking, clocked, _NONE)).astype(
+        np.int16
+    )
+    return name
 
 
-def spectrum(x: NDArray[np.float32]) -> Spectrum:
-    """`[channels, bins]`: mean power spectrum of `x[channels, n]` in bins of 31.25 Hz from 156 Hz, sum 1."""
-    frames = np.lib.stride_tricks.sliding_window_view(x, _FRAME, axis=1)[:, :: _FRAME // 2]
-    power = np.abs(np.fft.rfft(frames * _WINDOW, axis=2)) ** 2
-    shape = np.asarray(power.mean(1)[:, _BINS] + 1e-12, np.float64)
-    shape /= shape.sum(1, keepdims=True)
-    return shape
-
-
-def _hz() -> Spectrum:
-    hz: Spectrum = np.arange(_FRAME // 2 + 1, dtype=np.float64)[_BINS] * (RATE / _FRAME)
-    return hz
-
-
-def _band(carrier_hz: float, baud: float, rolloff: float) -> Spectrum:
-    """A raised-cosine spectrum."""
-    away = np.abs(_hz() - carrier_hz) / (baud / 2)
-    shape = np.clip((away - (1 - rolloff)) / (2 * rolloff), 0, 1)
-    return _one(np.cos(shape * np.pi / 2) ** 2)
-
-
-def _lines(*frequencies_hz: float) -> Spectrum:
-    n = np.arange(_SAMPLES)
-    tones = sum(np.sin(2 * np.pi * f / RATE * n + i) for i, f in enumerate(frequencies_hz))
-    shape: Spectrum = spectrum(np.asarray(tones, np.float32)[None])[0]
-    return shape
-
-
-def _keyed(mark_hz: float, space_hz: float, baud: float) -> Spectrum:
-    """The spectrum of random data keyed between two frequencies."""
-    n = np.arange(8 * _SAMPLES)
-    bits = np.random.default_rng(1).integers(0, 2, n.size)[(n * baud / RATE).astype(int)]
-    x = np.sin(np.cumsum(2 * np.pi / RATE * np.where(bits, mark_hz, space_hz)))
-    shape: Spectrum = spectrum(x.astype(np.float32)[None])[0]
-    return shape
-
-
-def _one(shape: Spectrum) -> Spectrum:
-    unit: Spectrum = (shape + 1e-9) / (shape + 1e-9).sum()
-    return unit
-
-
-def _mixed(a: Spectrum, b: Spectrum) -> list[Spectrum]:
-    """Two directions of one call: each alone, and both at five proportions."""
-    return [a, b, *(_one(a + 10 ** (db / 10) * b) for db in (-12, -6, 0, 6, 12))]
-
-
-@cache
-def _dictionary() -> tuple[tuple[str, ...], NDArray[np.float64], NDArray[np.intp]]:
-    """Names; the square roots of all shapes `[shapes, bins]`; where each name's shapes begin, and last those of no
-    carrier."""
-    shapes = _shapes()
-    starts = np.cumsum([0, *(len(those) for those in shapes.values())][:-1])
-    return tuple(shapes)[:-1], np.sqrt(np.concatenate([np.stack(those) for those in shapes.values()])), starts
-
-
-@cache
-def _shapes() -> dict[str, list[Spectrum]]:
-    """Shapes by name of carrier; `""`, the last, is what carriers must not be mistaken for."""
-    low, high = _band(1200, 600, 0.75), _band(2400, 600, 0.75)
-    guarded = [_one(high + part * _lines(guard)) for guard in (1800, 550) for part in (0.25, 0.6)]
-    hiss = [_one(np.ones_like(_hz())), _one(1 / _hz()), _one(1 / (1 + (_hz() / 800) ** 4)), _one(_hz() ** 2)]
-    return {
-        "v21": [*_mixed(_keyed(980, 1180, 300), _keyed(1650, 1850, 300)), *_mixed(_lines(980), _lines(1650))[2:]],
-        "bell103": [
-            *_mixed(_keyed(1270, 1070, 300), _keyed(2225, 2025, 300)),
-            *_mixed(_lines(1270), _lines(2225))[2:],
-        ],
-        "v22bis": [*_mixed(low, high), *(s for g in guarded for s in _mixed(low, g)[1:]), _lines(2250, 2850)],
-        "v23": _mixed(_keyed(1300, 2100, 1200), _keyed(390, 450, 75))[::2],
-        "v27ter": [_band(1800, 1600, 0.5), _band(1800, 1200, 0.5)],
-        "v29": [_band(1700, 2400, 0.5), _band(1700, 2400, 0.25)],
-        "v17": [_band(1800, 2400, 0.25), _band(1800, 2400, 0.5), _lines(600, 1800, 3000), _lines(600, 3000)],
-        "v34": [
-            _band(carrier, baud, 0.12)
-            for baud, carrier in _V34
-        ],
-        "": hiss,
-    }  # fmt: skip
+def recognise(x: NDArray[np.float32]) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
+    """For `x[channels, n]`: the number in `NAMES` by its last 350 ms alone, -1 for none, and the likeness."""
+    signs = look(x[:, -SAMPLES:])
+    return _named(signs), signs.likeness

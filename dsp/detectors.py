@@ -122,6 +122,8 @@ class Detectors:
         """A new call begins on these channels: its class starts afresh, and the one before gets no further report."""
         if self._class is not None:
             self._class.restart(np.asarray(channels, np.intp), self._out)
+        if self._carriers is not None:
+            self._carriers.restart(np.asarray(channels, np.intp))
 
     def _step(self, law_bytes: NDArray[np.uint8]) -> None:
         hop, out = self._hop, self._out
@@ -171,7 +173,9 @@ class Detectors:
         explained = self._something_else()
         plain, still = ~explained, self._none
         if self._carriers is not None:
-            self._carriers.step(hop, self._activity, plain, self._out)
+            for event in self._out.since(before):
+                self._carriers.sign(event, hop)
+            self._carriers.step(hop, self._activity, self._out)
             if self._carriers.any_still:
                 still = self._carriers.still
                 plain &= ~still

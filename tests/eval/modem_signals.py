@@ -30,15 +30,18 @@ FAMILY: Final = {
     **dict.fromkeys(("v21", "bell103", "v22", "v22bis", "v23", "v32", "v34", "v90"), "modem"),
 }
 V34_CARRIERS_HZ: Final = {
-    2400: (1600, 1800), 19200 / 7: (11520 / 7, 12800 / 7), 2800: (1680, 5600 / 3), 3000: (1800, 2000),
-    3200: (12800 / 7, 1920), 24000 / 7: (96000 / 49, 96000 / 49),
-}  # fmt: skip
+    2400: (1600, 1800),
+    19200 / 7: (11520 / 7, 12800 / 7),
+    2800: (1680, 5600 / 3),
+    3000: (1800, 2000),
+    3200: (12800 / 7, 1920),
+    24000 / 7: (96000 / 49, 96000 / 49),
+}
 """V.34, tables 1 and 2: symbol rate, low and high carrier."""
 _PROBE: Final = {
-    hz: -1 if hz in (300, 1650, 2250, 2700, 3000, 3150, 3300, 3450) else 1
-    for hz in range(150, 3751, 150)
-    if hz not in (900, 1200, 1800, 2400)
-}
+    150: 1, 300: -1, 450: 1, 600: 1, 750: 1, 1050: 1, 1350: 1, 1500: 1, 1650: -1, 1950: 1, 2100: 1, 2250: -1, 2550: 1,
+    2700: -1, 2850: 1, 3000: -1, 3150: -1, 3300: -1, 3450: -1, 3600: 1, 3750: 1,
+}  # fmt: skip
 """V.34, table 17: the tones of L1 and L2 and their signs."""
 
 
@@ -335,7 +338,7 @@ def v34_call(rng: Rng, *, seconds: float = 16.0) -> Call:
     return _finish(caller, answerer, seconds, carriers, phase2_s=phase2, up=up.baud, down=down.baud)
 
 
-def v90_call(rng: Rng, *, seconds: float = 18.0, codec: bool | None = None) -> Call:
+def v90_call(rng: Rng, *, seconds: float = 20.0, codec: bool | None = None) -> Call:
     """V.90: the digital modem answers; phase 2 with the bands exchanged, the analogue modem's V.34 training, then Sd,
     TRN1d, DIL and PCM data downstream. `codec`: heard behind the exchange's codec (200..3500 Hz), or in the digits."""
     codec = bool(rng.uniform() < 0.6) if codec is None else codec
@@ -352,7 +355,7 @@ def v90_call(rng: Rng, *, seconds: float = 18.0, codec: bool | None = None) -> C
     pcm = answerer.s
     w = 1.2
     sd = np.tile([w, 0.02, w, -w, -0.02, -w], 64)
-    trn1d = rng.choice([-1.0, 1.0], round(rng.uniform(1.0, 4.5) * RATE))
+    trn1d = rng.choice([-1.0, 1.0], round(rng.uniform(2.2, 4.5) * RATE))
     dil = np.concatenate([_dil_segment(rng) for _ in range(int(rng.integers(40, 125)))])
     answerer.add(_line_codec(np.concatenate([sd, trn1d, dil, _pcm_data(rng, seconds - answerer.s)]), codec))
     caller.until(pcm + (sd.size + trn1d.size) / RATE - rng.uniform(0.0, 0.3))
