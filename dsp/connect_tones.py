@@ -21,6 +21,7 @@ stood still for 50 ms by half a circle to where it stands still again, one or tw
 after another reversal; `ans_pr` waits until it is known that the tone is not modulated.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,6 +56,8 @@ _NEW: Final = 2 * _PACE
 _DEPTH: Final = 64
 """Hops remembered."""
 _SHARE, _LEVEL = np.float32(0.2), np.float32(2 * 10 ** (-46 / 10))
+_TAIL = np.float32(0.06)
+"""What is so much weaker than the strongest of 160 ms is none of it: an echo, what was there before."""
 _SLACK_HZ = 8.0
 """How far one hop may stray beyond the tolerance of the whole."""
 _MISSES = 4
@@ -82,6 +85,8 @@ class Measured:
     """Amplitude of the first 40 ms, of the mean."""
     before: NDArray[np.float32]
     """Energy of the 60 ms before, of the tone's."""
+    after: NDArray[np.float32]
+    """Energy once it is over, of the tone's."""
     waving: NDArray[np.float32]
     """Part of what the amplitude does that 15 Hz explains."""
     solid: NDArray[np.float32]
@@ -103,7 +108,8 @@ class ConnectTones:
         self._good = np.zeros(shape, np.uint64)
         """Bit k: the tone turned as it should into the hop k hops ago."""
         self._line = np.zeros((_DEPTH, *shape), np.complex64)
-        self._energy = np.zeros((_DEPTH, channels), np.float32)
+        self._energy = np.zeros((_DEPTH, 2, channels), np.float32)
+        """Of all, and of what sounds below 480 Hz."""
         self._start = np.full(shape, -1, np.int64)
         """Hop in which the tone that goes on began, -1 where there is none."""
         self._told = np.zeros(shape, np.bool_)
@@ -112,6 +118,7 @@ class ConnectTones:
         self.running = False
         """`sounding` somewhere."""
         self._kinds = _Kinds(channels)
+        self._wanted = np.array([0, bank.group_row["below"]], np.intp)
 
     @staticmethod
     def frequencies_hz(kinds: frozenset[str]) -> list[float]:
@@ -123,7 +130,7 @@ class ConnectTones:
         if hop // 2 % _PACE != _TURN:
             return
         slots = self._bank.slots(_NEW)
-        self._energy[(hop + 1 + np.arange(1 - _NEW, 1)) % _DEPTH] = self._bank.energies[slots, 0]
+        self._energy[(hop + 1 + np.arange(1 - _NEW, 1)) % _DEPTH] = self._bank.energies[slots[:, None], self._wanted]
         if self.running:
             self._good <<= np.uint64(_NEW)
         elif not any(self._bank.any_alone[row] for row in self._rows):
@@ -142,13 +149,14 @@ class ConnectTones:
         line = np.empty((slots.size, self._rows.size, c.size), np.complex64)
         line.real = bank.sums[at, self._rows[:, None], c]
         line.imag = bank.sums[at, self._rows[:, None] + len(bank.grid_hz), c]
-        energy = bank.energies[slots[:, None], 0, c]
+        energy = bank.energies[slots[:, None], 0, c] - bank.energies[slots[:, None], self._wanted[1], c]
         turn = line[1:] * line[:-1].conj()
         power = line.real**2 + line.imag**2
         good = power[1:] + power[:-1] > np.maximum(_SHARE * (energy[1:] + energy[:-1]), _LEVEL)[:, None]
+        good &= power[1:] > _TAIL * power.max(0)
         good &= turn.real > self._within * np.abs(turn)
         tones, bits = self._tones[:, None], _packed(good)
-        bits |= self._good[tones, c]
+        bits |= self._good[tones, c] & _OLDER
         self._good[tones, c] = bits
         going = np.bitwise_count(bits & np.uint64(0xFF)) >= 6
         going |= self._start[tones, c] >= 0
@@ -198,7 +206,7 @@ class ConnectTones:
         """The hops after `first` up to `last`, of the 64 remembered, of tones that began in `start`."""
         ago = np.arange(_DEPTH)[:, None]
         hops = newest - ago
-        line, energy = self._line[hops % _DEPTH, tone, c], self._energy[hops % _DEPTH, c]
+        line, (energy, below) = self._line[hops % _DEPTH, tone, c], self._energy[hops % _DEPTH, :, c].transpose(2, 0, 1)
         of_run = (hops > first) & (hops <= last)
         good = of_run & ((bits >> ago.astype(np.uint64)) & np.uint64(1)).astype(np.bool_)
         count = np.maximum(good.sum(0), 1)
@@ -207,24 +215,32 @@ class ConnectTones:
         # Turned back to where it would stand in the newest hop, and doubled.
         doubled = (line / np.maximum(length, 1e-9) * np.exp(1j * turn * ago)) ** 2
         straight = np.abs((doubled * good).sum(0)) / count
-        power = (length**2 * good).sum(0)
-        mean = np.maximum((length * good).sum(0) / count, 1e-9)
-        uneven = np.sqrt(np.maximum(power / count / mean**2 - 1, 0))
         hz = turn / np.float32(2 * np.pi * HOP_S)
-        share = power / np.sinc(hz * HOP_S) ** 2 / np.maximum((energy * good).sum(0), 1e-9)
-        at_first = (hops > start + 1) & (hops <= start + 4)
-        begun = np.where(at_first.any(0), (length * at_first).sum(0) / np.maximum(at_first.sum(0), 1) / mean, 1)
-        in_front = (hops < start) & (hops >= start - 6)
-        before = (energy * in_front).sum(0) / 6 / np.maximum(power / count, 1e-9)
-        wave = np.exp(-2j * np.pi * 15 * HOP_S * ago) * good
-        waving = 2 * np.abs((length * wave).sum(0) / count / mean) ** 2 / np.maximum(uneven**2, 1e-9)
-        return Measured(hz, share, straight, uneven, begun, before, waving, count / np.maximum(of_run.sum(0), 1))
+        power = (length**2 * good).sum(0) / count
+        mean = np.maximum((length * good).sum(0) / count, 1e-9)
+        uneven = np.sqrt(np.maximum(power / mean**2 - 1, 0))
+        power = np.maximum(power / np.sinc(hz * HOP_S) ** 2, 1e-9)
+        in_front, behind = (hops < start) & (hops >= start - 6), hops > last + _JOINED + 1
+        return Measured(
+            hz,
+            power
+            / _without(
+                below, power, (in_front, good & (ago <= count / 2), good & (ago > count / 2)), _mean(energy, good)
+            ),
+            straight,
+            uneven,
+            np.where(newest - start < _DEPTH, _mean(length, (hops > start + 1) & (hops <= start + 4)) / mean, 1),
+            _mean(energy - below, in_front) / power,
+            _mean(energy - below, behind) / power,
+            _waving(length),
+            count / np.maximum(of_run.sum(0), 1),
+        )
 
     def _clean(self, tone: NDArray[np.intp], seen: Measured, hops: Hops) -> NDArray[np.bool_]:
         """Nothing else begins like this."""
         answer = tone >= _ANS
-        even: NDArray[np.bool_] = (seen.uneven < 0.07) | ((tone == _ANS) & (seen.uneven < 0.4) & (seen.waving > 0.6))
-        clean: NDArray[np.bool_] = even & (seen.share > 0.9) & (seen.straight > 0.98) & ((seen.before < 0.3) | answer)
+        even: NDArray[np.bool_] = (seen.uneven < 0.055) | ((tone == _ANS) & (seen.uneven < 0.35) & (seen.waving > 0.75))
+        clean: NDArray[np.bool_] = even & (seen.share > 0.92) & (seen.straight > 0.98) & ((seen.before < 0.3) | answer)
         clean |= (seen.share > 0.7) & (seen.straight > 0.993) & (seen.uneven < 0.028) & ((seen.before < 0.6) | answer)
         clean &= (seen.solid > 0.9) & (seen.begun > 0.6) & (seen.begun < 1.6)
         clean &= (hops < np.where(tone == _CNG, 35, 55)) & (tone != _CT)
@@ -234,7 +250,7 @@ class ConnectTones:
     def _lasting(self, tone: NDArray[np.intp], seen: Measured, hops: Hops) -> NDArray[np.bool_]:
         """An answer tone with something else on the line."""
         even = (seen.uneven < 0.08) | ((seen.uneven < 0.16) & (seen.share > 0.7))
-        even |= (tone == _ANS) & (seen.waving > 0.6)
+        even |= (tone == _ANS) & (seen.waving > 0.75)
         lasting = even & (hops >= _LASTING_HOPS) & (seen.share > 0.4) & (seen.straight > 0.98) & (seen.solid > 0.8)
         lasting &= (tone >= _ANS) & (np.abs(seen.hz) <= self._tolerance[tone])
         return lasting
@@ -242,7 +258,7 @@ class ConnectTones:
     def _burst(self, tone: NDArray[np.intp], seen: Measured, hops: Hops) -> NDArray[np.bool_]:
         """A whole CNG or calling tone."""
         cng = (tone == _CNG) & (hops >= 41) & (hops <= 64)
-        ct = (tone == _CT) & (hops >= 41) & (hops <= 82)
+        ct = (tone == _CT) & (hops >= 41) & (hops <= 82) & (seen.after < 0.3)
         whole = (seen.share > 0.3) & (seen.straight > 0.985) & (seen.solid > 0.8) & (seen.uneven < 0.06)
         whole &= (cng | ct) & (np.abs(seen.hz) <= self._tolerance[tone])
         return whole
@@ -365,6 +381,47 @@ class _Kinds:
         return depth, part
 
 
+def _mean(values: NDArray[np.float32], where: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """`[n]`: mean over the hops `where`; 0 where there are none."""
+    mean: NDArray[np.float32] = (values * where).sum(0) / np.maximum(where.sum(0), 1)
+    return mean
+
+
+def _without(
+    below: NDArray[np.float32],
+    power: NDArray[np.float32],
+    parts: Iterable[NDArray[np.bool_]],
+    energy: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """`[n]`: the energy without what sounds below 480 Hz, where that is as loud before the tone as later under it."""
+    under = np.stack([_mean(below, part) for part in parts])
+    under[1:] -= _LEAK * power
+    steady = (under.max(0) < _STEADY * under.min(0)) & (under.min(0) > 0)
+    without: NDArray[np.float32] = np.maximum(energy - np.where(steady, under[1:].mean(0), 0), power / 2)
+    return without
+
+
+def _waving(length: NDArray[np.float32]) -> NDArray[np.float32]:
+    """`[n]`: the part of what amplitudes `[hops, n]`, the newest first, do in 130 ms that a wave of 15 Hz explains."""
+    recent = length[: len(_FIT)]
+    left = np.square(_FIT @ recent).sum(0)
+    part: NDArray[np.float32] = 1 - left / np.maximum(recent.var(0) * len(recent), 1e-12)
+    return part
+
+
+def _fit() -> NDArray[np.float32]:
+    """`[13, 13]`: from amplitudes to what is left of them without a mean and a wave of 15 Hz."""
+    angle = 2 * np.pi * 15 * HOP_S * np.arange(13)
+    model = np.stack([np.ones(13), np.cos(angle), np.sin(angle)], axis=1)
+    left: NDArray[np.float64] = np.eye(13) - model @ np.linalg.pinv(model)
+    return left.astype(np.float32)
+
+
+_FIT: Final = _fit()
+_LEAK, _STEADY = 0.03, 1.5
+"""What a tone leaves below 480 Hz; what is that much louder for a time is not steady."""
+_OLDER: Final = ~np.uint64(2 ** (2 * _NEW - 1) - 1)
+"""The bits that are not looked at again."""
 _WEIGHTS: Final = (2.0 ** np.arange(2 * _NEW - 2, -1, -1)).astype(np.float32)
 
 

@@ -72,6 +72,9 @@ class Detectors:
         self._history = History(channels, IDLE[law], expansion(law), steps)
         groups = _groups(heard)
         above = Above("dtmf", SIGN_SHARE) if "dtmf" in groups else None
+        if heard & _CONNECT and above is None:
+            # They want to know what is below 480 Hz, whether anything is deaf to it or not.
+            groups["deaf"], above = (), Above("deaf", 0)
         self._bank = bank = Bank(channels, _frequencies(heard, zone), groups, above)
         self._expanded = bank.input.view(np.complex64)
         on = heard.__contains__

@@ -101,7 +101,7 @@ class Bank:
         self._row = {f: i for i, f in enumerate(self.grid_hz)}
         tones = len(self.grid_hz)
         groups = {name: [self.row(f) for f in hz] for name, hz in (groups_hz or {}).items()}
-        self.matrices = _matrices(np.array(self.grid_hz, np.float64), groups[above.group] if above else [])
+        self.matrices = _matrices(np.array(self.grid_hz, np.float64), groups[above.group] if above else None)
         """`[20, rows, 80]`: hop n is multiplied with the matrix at n % 20."""
         rows = self.matrices.shape[1]
         width = _width(channels, rows)
@@ -253,7 +253,7 @@ def _gather(tones: int, rows: int, groups: list[list[int]]) -> NDArray[np.float3
     return gather
 
 
-def _matrices(grid_hz: NDArray[np.float64], above: list[int]) -> NDArray[np.float32]:
+def _matrices(grid_hz: NDArray[np.float64], above: list[int] | None) -> NDArray[np.float32]:
     """`[20, rows, 80]`: cosine rows, sine rows (so that a tone turns forwards), what is below, Legendre rows."""
     n = np.arange(_PHASES * HOP).reshape(_PHASES, 1, HOP)
     angle = 2 * np.pi * grid_hz[:, None] / RATE * n
@@ -261,7 +261,7 @@ def _matrices(grid_hz: NDArray[np.float64], above: list[int]) -> NDArray[np.floa
     legendre = np.linalg.qr(np.vander(np.linspace(-1, 1, HOP), _LOW, increasing=True))[0].T
     rows = np.concatenate([np.cos(angle) * scale, -np.sin(angle) * scale], axis=1)
     low = legendre
-    if above:
+    if above is not None:
         low = np.concatenate([_below(legendre), legendre])
         deaf = [*above, *(len(grid_hz) + r for r in above)]
         rows[:, deaf] -= rows[:, deaf] @ low.T @ low
