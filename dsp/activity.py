@@ -82,12 +82,16 @@ class Activity:
 
     def heard_dbm0(self, steps: int) -> NDArray[np.float32]:
         """`[steps, channels]`: levels without offset and hum, the newest last."""
+        return self.levels_dbm0(steps)[:, 0]
+
+    def levels_dbm0(self, steps: int) -> NDArray[np.float32]:
+        """`[steps, 3, channels]`: without offset and hum, of what is voiced, as it came; the newest last."""
         first = self.steps - steps
         found: NDArray[np.float32]
         if first % LEVELS + steps <= LEVELS:
-            found = self._levels[first % LEVELS : first % LEVELS + steps, 0]
+            found = self._levels[first % LEVELS : first % LEVELS + steps]
         else:
-            found = self._levels[np.arange(first, self.steps) % LEVELS, 0]
+            found = self._levels[np.arange(first, self.steps) % LEVELS]
         return found
 
     def loudest_dbm0(self, channel: int, first_step: int, end_step: int) -> float:

@@ -190,7 +190,7 @@ class Detectors:
             for event in self._out.since(before):
                 if event.end_s is None:
                     self._class.sign(event, self._out)
-            self._class.step(hop, self._activity, plain, self._out)
+            self._class.step(self._activity, plain, self._out)
 
     def _something_else(self) -> NDArray[np.bool_]:
         """`[channels]`: a tone, a digit or data sounds, so what is heard is no speech. Not to be changed."""
