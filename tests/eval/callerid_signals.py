@@ -202,7 +202,7 @@ def range_of_lines(rng: Rng, snr_db: float, level_dbm0: float) -> Around:
     return Around(
         level_dbm0,
         snr_db,
-        float(rng.uniform(-50, -32)) if hum else None,
+        min(float(rng.uniform(-50, -32)), level_dbm0 - 3) if hum else None,
         float(rng.choice([50.0, 60.0])),
         float(rng.uniform(-25, -3)) if ring else None,
         float(rng.uniform(-25, -12)) if echo else None,
