@@ -172,6 +172,11 @@ def speech(part: Part, longest_s: float | None = None) -> dict[str, Audio]:
     return _sounds(SPEECH[part], longest_s)
 
 
+def voice(part: Part, longest_s: float) -> Audio:
+    """The beginning of the first of `speech(part)`, for who needs any voice and not to wait for all."""
+    return _joined(next(iter(SPEECH[part].values())), longest_s)
+
+
 def music(part: Part, longest_s: float | None = None) -> dict[str, Audio]:
     """Track -> int16 at 8000 a second; `longest_s` as in `speech`."""
     return _sounds(MUSIC[part], longest_s)

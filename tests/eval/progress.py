@@ -1,7 +1,7 @@
 """Progress tones: every tone of every zone's plan as it may be, sequences of two, and speech and music without any."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ def heard(zone: Zone, law: Law, lines: Sequence[NDArray[np.uint8]]) -> list[list
 
 def cases(part: Part, each: int) -> Iterable[Case]:
     rng = np.random.default_rng(SEEDS[part])
-    speech = next(iter(corpus.speech(part, 60).values()))
+    speech = corpus.voice(part, 60)
     for zone, plan in ZONES.items():
         for tone in plan.tones:
             for _ in range(each):
@@ -116,17 +116,22 @@ def _row(what: str, good: list[tuple[bool, bool]]) -> Row:
 def false_alarms(part: Part, scale: float) -> list[Row]:
     rows = []
     longest_s = corpus.longest_s(scale)
-    for what, sounds in (("speech", corpus.speech(part, longest_s)), ("music", corpus.music(part, longest_s))):
-        audio = np.concatenate(list(sounds.values()))
-        minutes = max(1, audio.size // (WINDOW_S * RATE))
-        audio = np.resize(audio, (minutes, WINDOW_S * RATE))
-        hours = minutes * WINDOW_S / 3600
-        for zone in ZONES:
-            lines = g711.encode(audio, "alaw")
-            said = heard(zone, "alaw", list(lines))
-            count = len({(channel, event.id) for channel, one in enumerate(said) for _, event in one})
-            theirs = sum(len(spandsp_heard(zone, "alaw", line)) for line in lines[:SPANDSP_MINUTES])
-            theirs_an_hour = theirs / min(hours, SPANDSP_MINUTES / 60)
-            what_zone = f"{zone}: false in {what}"
-            rows.append(Row(what_zone, "<= 1", count / hours, theirs_an_hour, len(lines), "an hour"))
+    lines = {
+        what: g711.encode(_minutes(sounds), "alaw")
+        for what, sounds in (("speech", corpus.speech(part, longest_s)), ("music", corpus.music(part, longest_s)))
+    }
+    for zone in ZONES:
+        said = heard(zone, "alaw", list(np.concatenate(list(lines.values()))))
+        for what, own in lines.items():
+            count = sum(len({event.id for _, event in one}) for one in said[: len(own)])
+            said = said[len(own) :]
+            theirs = sum(len(spandsp_heard(zone, "alaw", line)) for line in own[:SPANDSP_MINUTES])
+            figures = count / len(own) * 60, theirs / min(len(own), SPANDSP_MINUTES) * 60
+            rows.append(Row(f"{zone}: false in {what}", "<= 1", *figures, len(own), "an hour"))
     return rows
+
+
+def _minutes(sounds: Mapping[str, NDArray[np.int16]]) -> NDArray[np.int16]:
+    """`[minutes, samples]`, one at least."""
+    audio = np.concatenate(list(sounds.values()))
+    return np.resize(audio, (max(1, audio.size // (WINDOW_S * RATE)), WINDOW_S * RATE))
