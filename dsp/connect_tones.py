@@ -349,7 +349,9 @@ class _Kinds:
         length = np.abs(line)
         unit = line / np.maximum(length, 1e-9) * np.exp(-1j * turn * np.arange(self.HOPS)[:, None])
         n = self._STRETCH
-        stretches = np.lib.stride_tricks.sliding_window_view(unit, n, axis=0).sum(-1)
+        sums = np.zeros((len(unit) + 1, c.size), np.complex64)
+        np.add.accumulate(unit, axis=0, out=sums[1:])
+        stretches = sums[n:] - sums[:-n]
         before, after = stretches[: -n - self._GAP], stretches[n + self._GAP :]
         still = np.minimum(np.abs(before), np.abs(after)) > 0.9 * n
         flipped = still & ((before * after.conj()).real < -0.75 * n * n)

@@ -128,7 +128,7 @@ class Progress:
                 self._look()
             self.lately = self._step - self._last_anywhere < _AGAIN_STEPS
             return
-        seen = np.zeros_like(self._silent)
+        seen = np.zeros(self._silent.size, np.int8)
         if found is not None:
             c, k, power, hz = found
             seen[c] = k
@@ -181,7 +181,10 @@ class Progress:
         if on.size:
             c, power, hz = c[on], power[on], hz[on]
             power_before, hz_before = self._newest[:, c]
-            self._stats[:, c] += (np.ones_like(hz), hz_before, hz_before**2, power_before, power_before**2)
+            step = np.empty((5, on.size), np.float32)
+            step[0], step[1], step[3] = 1, hz_before, power_before
+            np.square(step[1:4:2], out=step[2:5:2])
+            self._stats[:, c] += step
             # Phase knows the distance but for whole turns: 100 Hz.
             hz -= 100 * np.rint((hz - hz_before) / 100)
             self._newest[:, c] = power, hz
