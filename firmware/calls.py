@@ -5,8 +5,9 @@ the block being looked at, and a decision is made in the block in which its caus
 
 * **Voltage**: from the block in which the loop closed to the end of the block in which it opened. While a release is
   not certain the writer is held at that sample, so that the file ends there and not `release_ms` later.
-* **VOX**: from the first loud block less the pre-roll to the end of the hangover. **Key**: from the key less the
-  pre-roll to the key. **Always**: while the line can be used.
+* **VOX**: from the first loud block less the pre-roll to the end of the hangover, or to a busy tone that has lasted
+  `busy_tone_s` where no loop shows the release (it would be recorded for as long as the exchange sends it). **Key**:
+  from the key less the pre-roll to the key. **Always**: while the line can be used.
 * A sample belongs to one recording at most: a pre-roll ends where the line's last recording ended. The longest length
   ends one recording and begins the next with the following sample.
 * **Data calls** are not kept. At a verdict of *modem*, or once an access number has been dialled, the writer is held;
@@ -234,6 +235,14 @@ class Calls:
         detail: Detail = {"volts": _rounded(volts), "threshold_volts": self._config.off_hook_volts}
         return self._over(sample, StopReason.ON_HOOK, {**detail, "release_ms": self._config.release_ms})
 
+    def cleared(self, tone: str, now: int) -> list[Decision]:
+        """The call is over by its busy tone: no loop shows it."""
+        detail: Detail = {"tone": tone, "busy_tone_s": self._config.busy_tone_s}
+        decisions = self._over(now, StopReason.BUSY_TONE, detail)
+        if self._recording is not None and self._recording.trigger is Trigger.VOX:
+            decisions += self._end(now, StopReason.BUSY_TONE, detail)
+        return decisions
+
     def cut(self, sample: int, volts: float | None, now: int) -> list[Decision]:
         """No battery since `sample`: whatever is recorded ends."""
         detail: Detail = {"volts": _rounded(volts), "threshold_volts": self._config.cut_volts}
@@ -336,7 +345,7 @@ class Calls:
         decisions: list[Decision] = []
         r = self._recording
         if r is not None and (r.trigger is Trigger.VOLTAGE or r.data_from is not None):
-            if r.trigger is Trigger.ALWAYS and reason is StopReason.ON_HOOK:
+            if r.trigger is Trigger.ALWAYS and reason in (StopReason.ON_HOOK, StopReason.BUSY_TONE):
                 r.data_from = None
                 decisions.append(GoOn(sample))
             else:

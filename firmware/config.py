@@ -57,6 +57,8 @@ class RecordingConfig:
     """Audio kept from before the trigger (VOX and key; the voltage trigger starts at the hook). At most 24."""
     hangover_s: float = 4.0
     """VOX: silence that ends the recording."""
+    busy_tone_s: float = 6.0
+    """A busy, congestion or howler tone that lasts so long ends a call where the loop is not seen; 0: none does."""
     longest_s: float = 3 * 3600.0
     """A longer recording is continued in a new file without a gap."""
     shortest_s: float = 0.0

@@ -153,6 +153,7 @@ _RECORDING = {
     "vox_level_dbm0": _number(-60, 0, "dBm0", "Sound above this starts a recording by vox."),
     "pre_roll_s": _number(0, 24, "seconds", "Kept from before the start (vox and key)."),
     "hangover_s": _number(0.5, 120, "seconds", "Silence that ends a recording by vox."),
+    "busy_tone_s": _number(0, 600, "seconds", "Busy tone that ends a call without a loop; 0: never."),
     "longest_s": _number(1, 86_400, "seconds", "A longer recording goes on in a new file, without a gap."),
     "shortest_s": _number(0, 3_600, "seconds", "Shorter recordings go to the trash."),
     "access_numbers": _Key(

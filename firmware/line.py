@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from firmware.analysis import NEVER
 from firmware.calls import Calls
 from firmware.config import LineConfig
-from firmware.lines import State
+from firmware.lines import Input, State
 from firmware.orders import Missing
 from recorder.model import CallClass, Direction, RecordingStart
 
@@ -53,6 +53,13 @@ class Line:
     """Of the call, to the lists of recordings."""
     ring_deadline: int = NEVER
     ring_mark: tuple[int, int] | None = None
+    tone: tuple[int, str] = (0, "")
+    """The busy tone that may end a call without a loop: id and value of its event."""
+    tone_deadline: int = NEVER
+    waiting: tuple[Input, int] | None = None
+    """What may have answered the call, and where, if no further digit comes."""
+    class_mark: tuple[int, str, int] = (0, "", 0)
+    """Where the class of this event id was decided to be this value."""
     gaps: deque[Missing] = field(default_factory=deque)
     """The latest ones, for a recording that begins before now."""
     view: View = View()

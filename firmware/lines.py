@@ -44,6 +44,9 @@ class Input(StrEnum):
     RINGBACK = "ringback_tone"
     BUSY = "busy_tone"
     CONGESTION = "congestion_tone"
+    """Or another tone that says that the call fails: vacant, unobtainable, special information."""
+    CLEARED = "cleared"
+    """A busy tone has lasted so long that nobody is there, on a line whose loop nobody sees."""
     SPEECH = "speech"
     POLARITY = "polarity"
     """The battery was reversed: the far end answered."""
@@ -69,6 +72,8 @@ class Output(StrEnum):
     """The exchange answered the dialling: no digit heard from here on is part of the number."""
     ANSWERED = "answered"
     RELEASED = "released"
+    CLEARED = "cleared"
+    """The exchange, not the loop, says that the call is over."""
     CUT = "cut"
     LOST = "lost"
     """The channel delivers no more."""
@@ -105,6 +110,7 @@ RULES: tuple[tuple[tuple[State, ...], tuple[Input, ...], State | None, Output, s
     (_ON_HOOK, (_I.POLARITY,), None, _O.NONE, "exchanges reverse the battery before caller ID"),
     (_CALL, (_I.RING, _I.RING_END), None, _O.NONE, "ring detectors see hook breaks and the ring that was tripped"),
     (_CALL, (_I.ON_HOOK,), _S.IDLE, _O.RELEASED, "the call is over"),
+    (_CALL, (_I.CLEARED,), _S.IDLE, _O.CLEARED, "the busy tone lasts, and there is no loop to be waited for"),
     ((_S.SEIZED, _S.DIALLING), (_I.DIGIT,), _S.DIALLING, _O.DIALLED, "a digit of the number"),
     ((_S.RINGBACK, _S.TALKING), (_I.DIGIT,), None, _O.DIALLED, "a number dialled late, or keys for a voice menu"),
     ((_S.ON_HOLD, _S.FAX, _S.MODEM), (_I.DIGIT,), None, _O.NONE, "not part of a number"),

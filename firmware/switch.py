@@ -36,7 +36,11 @@ OWN_MARKS = 1 << 32
 """Marks that no detector made are numbered from here."""
 PROGRESS = {
     "dial": Input.DIAL, "ringback": Input.RINGBACK, "busy": Input.BUSY, "congestion": Input.CONGESTION,
+    "vacant": Input.CONGESTION, "unobtainable": Input.CONGESTION, "sit": Input.CONGESTION, "howler": Input.CONGESTION,
 }  # fmt: skip
+NOBODY_THERE = frozenset({"busy", "congestion", "unobtainable", "howler"})
+"""Tones that an exchange sends for ever to who has not hung up."""
+SURE_CLASS = 0.9
 CLASSES = {"voice": Input.VOICE, "fax": Input.FAX, "modem": Input.MODEM, "music": Input.MUSIC}
 INPUTS = {
     What.OFF_HOOK: Input.OFF_HOOK, What.RELEASED: Input.ON_HOOK, What.CUT: Input.CUT, What.BATTERY: Input.BATTERY,
@@ -206,25 +210,48 @@ class Switch:
         """A report of a detector: a mark, and where it is the first of its id, or a class, an input."""
         start = fed_from + event.start_sample
         end = None if event.end_sample is None else fed_from + event.end_sample
-        self._mark(line, event.kind, start, end, event.value, event.confidence, event.evidence, event.id)
+        place = start if event.kind != "class" else self._decided(line, event, fed_from)
+        self._mark(line, event.kind, place, end, event.value, event.confidence, event.evidence, event.id)
         first = event.id > self._last_event  # Detectors number events in the order in which they first report them.
         self._last_event = max(self._last_event, event.id)
         if event.kind == "class":
             evidence = dict(event.evidence)
             self._decide(line, line.calls.classed(CallClass(event.value), event.confidence, evidence, self.now))
-            if event.value in CLASSES:
-                self._input(line, CLASSES[event.value], self.now)  # A class begins with its call.
+            if event.value in CLASSES:  # A class begins with its call, and says nothing of now but by its verdict.
+                sure = event.value in ("fax", "modem") and event.confidence >= SURE_CLASS
+                self._answering(line, CLASSES[event.value], self.now, sure)
         elif event.kind == "cid":
             name = event.evidence.get("name")
             self._decide(line, line.calls.caller_id(start, event.value or None, str(name) if name else None))
         elif first and event.kind == "dtmf":
             self._input(line, Input.DIGIT, start, value=event.value)
+        elif not first and event.id == line.tone[0]:
+            line.tone_deadline = NEVER
         elif start < line.calls.last_digit:
             pass  # Nothing that was there before the last digit answers the dialling; dial tone is at times misheard.
         elif first and event.kind == "speech":
-            self._input(line, Input.SPEECH, start)
+            self._answering(line, Input.SPEECH, start, sure=False)
         elif first and event.kind == "progress" and event.value in PROGRESS:
             self._input(line, PROGRESS[event.value], start)
+            longest_s = line.config.recording.busy_tone_s
+            if event.value in NOBODY_THERE and longest_s and self._analysis.loop.hook[line.channel] is Hook.UNKNOWN:
+                line.tone, line.tone_deadline = (event.id, event.value), start + round(longest_s * RATE)
+
+    def _decided(self, line: Line, event: Event, fed_from: int) -> int:
+        """Where the class of a call was decided; it holds for the whole call, which tells nothing on a waveform."""
+        if line.class_mark[:2] != (event.id, event.value):
+            decided_s = event.evidence.get("decided_s")
+            place = fed_from + round(decided_s * RATE) if isinstance(decided_s, float) else self.now
+            line.class_mark = (event.id, event.value, place)
+        return line.class_mark[2]
+
+    def _answering(self, line: Line, what: Input, sample: int, sure: bool) -> None:
+        """Something that says that the call is answered. While further digits may come it waits: what is heard between
+        two digits is the caller's room more often than the called party, and must not close the number."""
+        if line.state is State.DIALLING and not sure and not line.calls.number_complete:
+            line.waiting = (what, sample if line.waiting is None else line.waiting[1])
+        else:
+            self._input(line, what, sample)
 
     def _time(self, line: Line) -> None:
         if line.ring_deadline <= self.now:
@@ -232,6 +259,14 @@ class Switch:
             if line.state is State.RINGING:
                 self._input(line, Input.RING_STOPPED, self.now)
         self._decide(line, line.calls.due(self.now))
+        if line.waiting is not None and line.calls.number_complete:
+            (what, sample), line.waiting = line.waiting, None
+            if line.state is State.DIALLING:
+                self._input(line, what, sample)
+        if line.tone_deadline <= self.now:
+            line.tone_deadline = NEVER
+            if line.state in OFF_HOOK:
+                self._input(line, Input.CLEARED, self.now, value=line.tone[1])
         self._settle(line)
 
     # What follows from it.
@@ -242,7 +277,7 @@ class Switch:
         output = self._move(line, what, sample)
         calls, now = line.calls, self.now
         if what is Input.OFF_HOOK and output in (Output.SEIZED, Output.ANSWERED):
-            line.ring_deadline = NEVER
+            line.ring_deadline, line.waiting = NEVER, None
             self._restart.append(line.channel)
             self._decide(line, calls.seized(sample, volts))
         elif output is Output.RUNG:
@@ -250,13 +285,17 @@ class Switch:
         elif output is Output.MISSED:
             self._decide(line, calls.missed())
         elif output is Output.DIALLED:
+            line.waiting = None
             self._decide(line, calls.digit(value, now))
         elif output is Output.HEARD_BACK:
+            line.waiting = None
             self._decide(line, calls.dialling_over(now))
         elif output is Output.ANSWERED:
             self._decide(line, calls.answered(sample, now))
         elif output is Output.RELEASED:
             self._decide(line, calls.released(sample, volts))
+        elif output is Output.CLEARED:
+            self._decide(line, calls.cleared(value, now))
         elif output is Output.CUT:
             self._decide(line, calls.cut(sample, volts, now))
         elif output is Output.LOST:
@@ -361,7 +400,7 @@ class Switch:
     def _settle(self, line: Line) -> None:
         """After a line was touched: when it must be looked at again, and what others see of it."""
         calls = line.calls
-        self._due[line.channel] = min(line.ring_deadline, calls.deadline)
+        self._due[line.channel] = min(line.ring_deadline, line.tone_deadline, calls.deadline)
         if line.live is not None and calls.number_complete:
             self._tell(line, line.live.start.handle, calls.facts)
         shown = (line.state, line.since_utc_ns, calls.facts, line.live, calls.recording_trigger)

@@ -27,6 +27,8 @@ class StopReason(StrEnum):
 
     ON_HOOK = "on_hook"
     SILENCE = "silence"
+    BUSY_TONE = "busy_tone"
+    """A busy tone lasted, on a line whose loop is not seen."""
     KEY = "key"
     CUT = "cut"
     DATA_CALL = "data_call"

@@ -5,7 +5,10 @@ from typing import Any
 from recorder.model import Recording, RecordingEnd, RecordingStart
 from web_admin.i18n import Locale
 
-DIGITS = {"volts": 1, "threshold_volts": 1, "level_dbm0": 1, "threshold_dbm0": 1, "hangover_s": 1, "release_ms": 0}
+DIGITS = {
+    "volts": 1, "threshold_volts": 1, "level_dbm0": 1, "threshold_dbm0": 1, "hangover_s": 1, "busy_tone_s": 1,
+    "release_ms": 0,
+}  # fmt: skip
 
 
 def started(start: RecordingStart, row: Recording, locale: Locale) -> str:

@@ -21,6 +21,7 @@ recordings = st.builds(
     vox_level_dbm0=st.floats(-60, 0),
     pre_roll_s=st.floats(0, 24),
     hangover_s=st.floats(0.5, 120),
+    busy_tone_s=st.floats(0, 600),
     longest_s=st.floats(3601, 86_400),
     shortest_s=st.floats(0, 3600),
     access_numbers=st.lists(st.from_regex(r"[0-9*#]{2,20}", fullmatch=True), max_size=4).map(tuple),
