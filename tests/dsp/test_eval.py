@@ -16,7 +16,7 @@ from dsp import g711, levels
 from tests.eval import SECTIONS
 from tests.eval.__main__ import table
 from tests.eval.document import BEGIN, DOCUMENT, END, ROOT, write
-from tests.eval.report import Row, Section
+from tests.eval.report import Row, Section, shown
 from tests.eval.tap import tap
 
 
@@ -57,6 +57,17 @@ def test_every_section_is_named() -> None:
 )  # fmt: skip
 def test_an_aim_is_met_or_not(aim: str, ours: float, met: bool | None) -> None:
     assert Row("x", aim, ours, None, 1).met() is met
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (1.0, "share", "1"), (0.0, "share", "0"), (0.99998, "share", "0.9999"), (0.00001, "share", "0.0001"),
+        (0.95, "share", "0.95"), (1234.0, "number", "1,234"), (0.2468, "s", "0.247 s"), (float("nan"), "ms", "none"),
+    ],
+)  # fmt: skip
+def test_a_figure_does_not_round_to_perfection(value: float, unit: str, text: str) -> None:
+    assert shown(value, unit) == text
 
 
 def test_an_aim_that_cannot_be_read_is_refused() -> None:

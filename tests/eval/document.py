@@ -45,7 +45,7 @@ def measured(results: Mapping[tuple[Part, str], Section]) -> str:
 
 
 def _section(section: Section) -> list[str]:
-    lines = [f"**{section.title}**", "", "| what | aim | ours | libspandsp | cases | |", "|---|---|---|---|---|---|"]
+    lines = [f"#### {section.title}", "", "| what | aim | ours | libspandsp | cases | |", "|---|---|---|---|---|---|"]
     for row in section.rows:
         theirs = "" if row.spandsp is None else shown(row.spandsp, row.unit)
         verdict = {True: "met", False: "**missed**", None: ""}[row.met()]

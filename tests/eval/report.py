@@ -48,9 +48,11 @@ class Section:
 
 def shown(value: float, unit: str) -> str:
     """A figure for a person: shares to a tenth of a thousandth, counts as they are, others to three figures."""
-    if unit == "share":
-        return f"{value:.4f}".rstrip("0").rstrip(".") if value not in (0, 1) else f"{value:.0f}"
     if math.isnan(value):
         return "none"
+    if unit == "share":
+        # What is not quite all or nothing never looks like it.
+        near = "0.9999" if 0.99995 <= value < 1 else "0.0001" if 0 < value < 0.00005 else f"{value:.4f}"
+        return near.rstrip("0").rstrip(".")
     number = f"{value:,.0f}" if value == round(value) else f"{value:.3g}"
-    return f"{number} {unit}".rstrip()
+    return number if unit == "number" else f"{number} {unit}".rstrip()
