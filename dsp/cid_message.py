@@ -144,14 +144,22 @@ def text(raw: bytes) -> str:
     """ASCII, GB 2312 or GBK, else ISO 8859-1; control characters are left out. A name that was cut within a character
     loses that character."""
     raw = raw.strip(b" \0")
-    for encoding, of in (("ascii", raw), ("gb2312", raw), ("gbk", raw), ("gbk", raw[:-1]), ("latin-1", raw)):
+    for whole in (raw, raw[:-1]):
         try:
-            decoded = of.decode(encoding)
+            decoded = whole.decode("gbk")
         except UnicodeDecodeError:
             continue
-        if encoding != "gbk" or len(of) > len(raw.lstrip(_ASCII)) - 1:
-            return "".join(c for c in decoded if c.isprintable()).strip()
-    raise AssertionError("ISO 8859-1 has a character for every byte")
+        if raw.isascii() or _chinese(decoded):
+            return _printable(decoded)
+    return _printable(raw.decode("latin-1"))
 
 
-_ASCII: Final = bytes(range(128))
+def _chinese(decoded: str) -> bool:
+    """Whether this is a Chinese name, and not a European one read as GBK: at least half of the characters that are not
+    ASCII are of GB 2312, both of whose bytes have their eighth bit."""
+    seconds = [character.encode("gbk")[1] for character in decoded if not character.isascii()]
+    return 2 * sum(byte > 0xA0 for byte in seconds) >= max(len(seconds), 1)
+
+
+def _printable(decoded: str) -> str:
+    return "".join(character for character in decoded if character.isprintable()).strip()

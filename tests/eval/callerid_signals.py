@@ -223,7 +223,7 @@ def drawn(
     if kind == "dtmf":
         start, end = rng.choice(list("ABCD")), rng.choice(list("CDA#"))
         on, off = rng.uniform(50, 100, 2).tolist()
-        wave = dtmf(f"{start}{number}{end}", on, off, float(rng.uniform(-4, 4)))
+        wave = dtmf(f"{start}{number}{end}", on, off, float(rng.uniform(-2, 3)))
         law_bytes, end_sample = on_line(wave, law, around, rng)
         return Case(law, law_bytes, end_sample - round(off * 8), number, {"number": number}, kind)
     time, name = time_of(rng), str(rng.choice(NAMES))
