@@ -58,11 +58,14 @@ _DEPTH: Final = 64
 _SHARE, _LEVEL = np.float32(0.2), np.float32(2 * 10 ** (-46 / 10))
 _TAIL = np.float32(0.06)
 """What is so much weaker than the strongest of 160 ms is none of it: an echo, what was there before."""
-_SLACK_HZ = 8.0
+_SLACK_HZ = 6.0
 """How far one hop may stray beyond the tolerance of the whole."""
 _MISSES = 4
 """Hops after which a tone is over."""
-_FIRST_HOPS, _RECENT_HOPS, _LASTING_HOPS = 18, 20, 70
+_FIRST_HOPS, _RECENT_HOPS, _LASTING_HOPS, _HOPELESS_HOPS = 18, 20, 70, 200
+"""When a tone is measured first and over how much, when it has lasted long, and when it is none of ours."""
+_KIND_HOPS = 200
+"""For so long the kind of an answer tone is looked for."""
 _JOINED: Final = 5
 """Hops after the beginning in which an echo may join, and after the end in which it may be left alone."""
 
@@ -118,7 +121,11 @@ class ConnectTones:
         self.running = False
         """`sounding` somewhere."""
         self._kinds = _Kinds(channels)
-        self._wanted = np.array([0, bank.group_row["below"]], np.intp)
+        self._wanted = np.array([[0], [bank.group_row["below"]]], np.intp)
+        self._rows_list = self._rows.tolist()
+        self._parts = np.concatenate([self._rows, self._rows + len(bank.grid_hz)])[:, None]
+        self._newest = -1
+        """The hop that bit 0 of `_good` is about."""
 
     @staticmethod
     def frequencies_hz(kinds: frozenset[str]) -> list[float]:
@@ -129,49 +136,61 @@ class ConnectTones:
         """The two hops after hop number `hop`."""
         if hop // 2 % _PACE != _TURN:
             return
-        slots = self._bank.slots(_NEW)
-        self._energy[(hop + 1 + np.arange(1 - _NEW, 1)) % _DEPTH] = self._bank.energies[slots[:, None], self._wanted]
-        if self.running:
-            self._good <<= np.uint64(_NEW)
-        elif not any(self._bank.any_alone[row] for row in self._rows):
+        alone = self._bank.any_alone
+        if not self.running and not any(alone[row] for row in self._rows_list):
             return
         flagged = np.logical_or.reduce(self._bank.alone[self._rows], axis=0)
         if self.running:
             flagged |= self.sounding
         c = flagged.nonzero()[0]
         if c.size:
+            # Channels are looked at when they have a sign; what was heard before is as old on all of them.
+            new, self._newest = hop + 1 - self._newest, hop + 1
+            if new < _DEPTH:
+                self._good <<= np.uint64(new)
+            else:
+                self._good.fill(0)
             self._look(hop + 1, c, out)
 
     def _look(self, newest: int, c: NDArray[np.intp], out: Reports) -> None:
         """Channels `c`, up to hop `newest`."""
         bank, slots = self._bank, self._bank.slots(2 * _NEW)
-        at = slots[:, None, None]
         line = np.empty((slots.size, self._rows.size, c.size), np.complex64)
-        line.real = bank.sums[at, self._rows[:, None], c]
-        line.imag = bank.sums[at, self._rows[:, None] + len(bank.grid_hz), c]
-        energy = bank.energies[slots[:, None], 0, c] - bank.energies[slots[:, None], self._wanted[1], c]
+        both = bank.sums[slots[:, None, None], self._parts, c]
+        line.real, line.imag = both[:, : self._rows.size], both[:, self._rows.size :]
+        energies = bank.energies[slots[:, None, None], self._wanted, c]
+        energy = energies[:, 0] - energies[:, 1]
         turn = line[1:] * line[:-1].conj()
-        power = line.real**2 + line.imag**2
+        both *= both
+        power = both[:, : self._rows.size] + both[:, self._rows.size :]
         good = power[1:] + power[:-1] > np.maximum(_SHARE * (energy[1:] + energy[:-1]), _LEVEL)[:, None]
         good &= power[1:] > _TAIL * power.max(0)
-        good &= turn.real > self._within * np.abs(turn)
-        tones, bits = self._tones[:, None], _packed(good)
-        bits |= self._good[tones, c] & _OLDER
-        self._good[tones, c] = bits
-        going = np.bitwise_count(bits & np.uint64(0xFF)) >= 6
-        going |= self._start[tones, c] >= 0
+        good &= turn.real > self._within * np.sqrt(power[1:] * power[:-1])
+        bits = _packed(good)
+        bits |= self._good[self._tones[:, None], c] & _OLDER
+        self._good[self._tones[:, None], c] = bits
+        start = self._start[self._tones[:, None], c]
+        going = (np.bitwise_count(bits & _LAST_LOOK) >= 6) | (start >= 0)
         t, k = going.nonzero()
-        self.running |= bool(t.size)
-        if t.size:
-            tone, c = self._tones[t], c[k]
-            hops = (newest + np.arange(1 - slots.size, 1))[:, None] % _DEPTH
-            self._line[hops, tone, c] = line[:, t, k]
-            self._follow(newest, tone, c, bits[t, k], out)
+        if not t.size:
+            return
+        tone, c, bits, start = self._tones[t], c[k], bits[t, k], start[t, k]
+        hops = (newest + np.arange(1 - slots.size, 1)) % _DEPTH
+        self._line[hops[:, None], tone, c] = line[:, t, k]
+        self._energy[hops, :, c[:, None]] = energies[..., k].transpose(2, 0, 1)
+        # A tone that was reported and goes on as it did has nothing to tell.
+        told = self._told[tone, c]
+        changing = ~told | (bits & _LAST_LOOK != _LAST_LOOK)
+        changing |= (tone == _ANS) & (newest - start < _KIND_HOPS) & bool(newest // _NEW % 2)
+        if changing.any():
+            self._follow(newest, tone[changing], c[changing], bits[changing], start[changing], out)
 
-    def _follow(self, newest: int, tone: NDArray[np.intp], c: NDArray[np.intp], bits: Bits, out: Reports) -> None:
+    def _follow(
+        self, newest: int, tone: NDArray[np.intp], c: NDArray[np.intp], bits: Bits, start: Hops, out: Reports
+    ) -> None:
         """Where the tones on channels `c` begin, go on and end."""
         quiet, run = _last_run(bits)
-        last, start = newest - quiet, self._start[tone, c]
+        last = newest - quiet
         first = last - run
         over = (quiet >= _MISSES) | ((first > start + 2) & (run < _DEPTH - 8))
         over &= start >= 0
@@ -181,20 +200,21 @@ class ConnectTones:
             start[over] = -1
         start = np.where((start < 0) & (run >= 6) & (quiet < _MISSES), first, start)
         self._start[tone, c] = start
-        self.sounding[c] = False
-        self.sounding[c[start >= 0]] = True
+        self.sounding[c] = (self._start[:, c] >= 0).any(0)
         self.running = bool(self.sounding.any())
         told = self._told[tone, c]
-        due = (start >= 0) & ~told & (last - start >= _FIRST_HOPS)
+        hops = last - start
+        due = (start >= 0) & ~told & (hops >= _FIRST_HOPS)
+        due &= (hops < _LASTING_HOPS) & (tone != _CT) | (tone >= _ANS) & (hops < _HOPELESS_HOPS)
         if due.any():
             due_at = tone[due], c[due]
-            hops = last[due] - start[due]
+            hops = hops[due]
             recent = np.where(hops < _LASTING_HOPS, last[due] - _RECENT_HOPS, 0)
             joined = np.maximum(start[due] + _JOINED, recent)
             seen = self._measure(newest, *due_at, bits[due], start[due], last[due], joined)
             sure = self._clean(due_at[0], seen, hops) | self._lasting(due_at[0], seen, hops)
             self._begin(*due_at, start[due], seen, sure, out)
-        kind = told & (start >= 0) & (tone == _ANS) & (quiet == 0)
+        kind = told & (start >= 0) & (tone == _ANS) & (quiet == 0) & bool(newest // _NEW % 2)
         if kind.any():
             c = c[kind]
             line = self._line[(newest - np.arange(_Kinds.HOPS - 1, -1, -1)) % _DEPTH][:, _ANS, c]
@@ -303,7 +323,7 @@ class ConnectTones:
 class _Kinds:
     """Modulation and reversals of the 2100 Hz tones that have been reported."""
 
-    HOPS: Final = 24
+    HOPS: Final = 32
     _AM_HOPS: Final = 20
     """Three turns of 15 Hz."""
     _WAVE: Final = np.exp(-2j * np.pi * 15 * HOP_S * np.arange(_AM_HOPS)).astype(np.complex64)
@@ -349,9 +369,9 @@ class _Kinds:
         length = np.abs(line)
         unit = line / np.maximum(length, 1e-9) * np.exp(-1j * turn * np.arange(self.HOPS)[:, None])
         n = self._STRETCH
-        sums = np.zeros((len(unit) + 1, c.size), np.complex64)
-        np.add.accumulate(unit, axis=0, out=sums[1:])
-        stretches = sums[n:] - sums[:-n]
+        sums = unit.cumsum(0)
+        stretches = sums[n - 1 :].copy()
+        stretches[1:] -= sums[:-n]
         before, after = stretches[: -n - self._GAP], stretches[n + self._GAP :]
         still = np.minimum(np.abs(before), np.abs(after)) > 0.9 * n
         flipped = still & ((before * after.conj()).real < -0.75 * n * n)
@@ -377,9 +397,9 @@ class _Kinds:
 
     def _modulation(self, length: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Depth of the 15 Hz line of amplitudes `[20, n]`, and the part of their variance that it explains."""
-        mean = np.maximum(length.mean(0), 1e-9)
-        depth: NDArray[np.float32] = 2 * np.abs(self._WAVE @ length) / (self._AM_HOPS * mean)
-        part: NDArray[np.float32] = depth**2 / 2 / np.maximum((length / mean).var(0), 1e-9)
+        length = length * (self._AM_HOPS / np.maximum(length.sum(0), 1e-9))
+        depth: NDArray[np.float32] = np.abs(self._WAVE @ length) * np.float32(2 / self._AM_HOPS)
+        part: NDArray[np.float32] = depth**2 * (self._AM_HOPS / 2) / np.maximum(np.square(length - 1).sum(0), 1e-9)
         return depth, part
 
 
@@ -407,7 +427,8 @@ def _waving(length: NDArray[np.float32]) -> NDArray[np.float32]:
     """`[n]`: the part of what amplitudes `[hops, n]`, the newest first, do in 130 ms that a wave of 15 Hz explains."""
     recent = length[: len(_FIT)]
     left = np.square(_FIT @ recent).sum(0)
-    part: NDArray[np.float32] = 1 - left / np.maximum(recent.var(0) * len(recent), 1e-12)
+    moved = np.square(recent - recent.sum(0) / np.float32(len(recent))).sum(0)
+    part: NDArray[np.float32] = 1 - left / np.maximum(moved, 1e-12)
     return part
 
 
@@ -422,6 +443,7 @@ def _fit() -> NDArray[np.float32]:
 _FIT: Final = _fit()
 _LEAK, _STEADY = 0.03, 1.5
 """What a tone leaves below 480 Hz; what is that much louder for a time is not steady."""
+_LAST_LOOK: Final = np.uint64(2**_NEW - 1)
 _OLDER: Final = ~np.uint64(2 ** (2 * _NEW - 1) - 1)
 """The bits that are not looked at again."""
 _WEIGHTS: Final = (2.0 ** np.arange(2 * _NEW - 2, -1, -1)).astype(np.float32)

@@ -48,7 +48,8 @@ class V21Preamble:
 
     def __init__(self, channels: int, bank: Bank, history: History) -> None:
         self._bank, self._history = bank, history
-        self._row = bank.group_row["v21"]
+        self._rows = np.array([[bank.group_row["v21"]], [0]], np.intp)
+        _templates()  # made before the first tick
         self.any_busy = False
         self.busy = np.zeros(channels, np.bool_)
         self._told = np.zeros(channels, np.bool_)
@@ -77,8 +78,8 @@ class V21Preamble:
 
     def _listen(self, end_hop: int, c: NDArray[np.intp], out: Reports) -> None:
         """Channels `c`, up to the beginning of hop `end_hop`."""
-        slots = self._bank.slots(RING)[:, None]
-        power, energy = self._bank.energies[slots, self._row, c], self._bank.energies[slots, 0, c]
+        slots = self._bank.slots(RING)[:, None, None]
+        power, energy = self._bank.energies[slots, self._rows, c].swapaxes(0, 1)
         told = self._told[c]
         recent = power[-_BUSY_HOPS:].sum(0) > _BUSY_SHARE * energy[-_BUSY_HOPS:].sum(0)
         self.busy[c] = busy = recent | told
@@ -138,8 +139,9 @@ def flags(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _soft(x: NDArray[np.float32], every: int, window: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """`[channels, places]` each: what mark has more than space, and what both have, in windows of `x[channels, n]`."""
-    windows = np.lib.stride_tricks.sliding_window_view(x, window, axis=1)[:, ::every]
-    parts = np.square(windows @ _waves(window))
+    places = (x.shape[1] - window) // every + 1
+    windows = x[:, np.arange(places)[:, None] * every + np.arange(window)].reshape(-1, window)
+    parts = np.square(windows @ _waves(window)).reshape(len(x), places, 4)
     mark, space = parts[..., 0] + parts[..., 1], parts[..., 2] + parts[..., 3]
     return mark - space, mark + space
 
@@ -147,7 +149,7 @@ def _soft(x: NDArray[np.float32], every: int, window: int) -> tuple[NDArray[np.f
 def _began(x: NDArray[np.float32]) -> NDArray[np.int64]:
     """Samples since the beginning of the message at the end of `x[channels, n]`."""
     power = _soft(x, HOP // 2, HOP)[1][:, ::-1]
-    low = power < _LOW * 2 * np.median(power[:, :24], axis=1, keepdims=True)
+    low = power < _LOW * 2 * np.sort(power[:, :24], axis=1)[:, 12:13]
     # Two windows of 10 ms in a row, half of each new, are no gap inside a bit pattern.
     gap = low[:, 1:] & low[:, :-1]
     first: NDArray[np.int64] = np.where(gap.any(1), gap.argmax(1), power.shape[1] - 1)
