@@ -38,15 +38,15 @@ _PACE_STEPS: Final = 4
 _STILL_STEPS: Final = 12
 _STILL_DB, _STOOD_DB = np.float32(6.0), np.float32(3.0)
 """Most that a carrier's level moves in 12 steps; so little moves nothing but a machine's, wherever its energy is."""
-_LEAST_DBM0 = np.float32(-54.0)
+_LEAST_DBM0 = np.float32(-57.0)
 _GONE_STEPS: Final = 20
 _LOOKS: Final = 3
 """Channels looked at in one step at least; the rest of those that are due in the steps before the next pace."""
 _DUE: Final = np.isin(np.arange(128), (3, 5, 7, 9, 12, 16, 24, 38, 54, 80, 127))
 _DUE_AGAIN: Final = np.isin(np.arange(128), (3, 5, 16, 38, 127))
 """When to look, in paces since the channel is still, before and after its carrier is named; from then on every 5 s."""
-_CLOCK, _NO_CLOCK = 0.58, 0.46
-"""Coherence that shows a symbol clock, and that shows none."""
+_CLOCK, _FAINT_CLOCK, _NO_CLOCK = 0.58, 0.48, 0.46
+"""Coherence that shows a symbol clock, that does so in the call of a machine, and that shows none."""
 _BLANKS, _ALL_BLANK = 4, 12
 """So many looks without a clock, one after the other, in a call that was V.34: PCM codes downstream. The larger number
 where no clock was heard before."""
@@ -62,6 +62,7 @@ _CLOCKED_HOPS, _REGRET_HOPS = 400, 170
 _BACK: Final = 3
 _CALLER_ID_HOPS: Final = 90
 """A caller ID on V.23 is over by then."""
+_BEFORE: Final = frozenset({"answer_tone", "calling_tone", "v21", "progress"})
 _FORGET_HOPS: Final = 6000
 """After a minute without a carrier a call's past is forgotten."""
 
@@ -73,6 +74,10 @@ _OF_SHAPE: Final = np.array(
 )
 _KEYED: Final = np.isin(_ALL_SHAPES, ("v21", "bell103", "v23", *LINES))
 _BROAD: Final = np.isin(_ALL_SHAPES, ("v34", "2400", "v29"))
+
+
+_Points = dict[int, list[tuple[int, float, float]]]
+"""Of a look, by place among its channels: carrier in Hz, kurtosis and likeness of S1 of either band of V.22."""
 
 
 class Carriers:
@@ -103,8 +108,8 @@ class Carriers:
         c = event.channel
         if event.kind == "answer_tone" and event.value.startswith("ansam"):
             self._v8[c] = hop
-        if event.kind in ("answer_tone", "calling_tone") and event.end_s is not None and self._told[c] == _NONE:
-            # A mark that idled until now, as steady as the data that follow: look anew.
+        if event.kind in _BEFORE and event.end_s is not None and self._told[c] == _NONE:
+            # What stood until now was as steady as the data that may follow: look anew.
             self._since[c] = hop
 
     def step(self, hop: int, activity: Activity, out: Reports) -> None:
@@ -150,25 +155,40 @@ class Carriers:
 
     def _look(self, now: int, channels: NDArray[np.intp], delay_samples: int, out: Reports) -> None:
         signs = look(self._history.last(channels, SAMPLES + delay_samples)[:, :SAMPLES])
-        name, untried = _named(signs), self._past[channels] < _V34
+        calls = [out.open(c, "class") for c in channels.tolist()]
+        machine = np.array([call is not None and call.value in ("fax", "modem") for call in calls])
+        name, untried = _named(signs, np.where(machine, _FAINT_CLOCK, _CLOCK)), self._past[channels] < _V34
         probed = probing(signs.spectra) > _PROBING if untried.any() else untried
+        points = self._points(channels, name, signs)
         for at, c in enumerate(channels.tolist()):
             if probed[at]:
                 number, sure = _V34, True
             else:
-                number, sure = self._in_call(now, c, int(name[at]), at, signs, out)
+                number, sure = self._in_call(now, c, int(name[at]), at, signs, points, out)
             early = number == _V23 and now - self._since[c] < _CALLER_ID_HOPS
             if number >= 0 and (sure or number == self._last[c]) and not early:
                 self._tell(now, c, number, signs, at, out)
             self._last[c] = number
 
-    def _in_call(self, now: int, c: int, number: int, at: int, signs: Signs, out: Reports) -> tuple[int, bool]:
+    def _points(self, channels: NDArray[np.intp], name: NDArray[np.int16], signs: Signs) -> _Points:
+        """Constellations of those that may be V.22 or V.22bis, by place among `channels`."""
+        of_600 = (name == _V22) | ((name == _NONE) & (self._told[channels] == _V22))
+        which = of_600.nonzero()[0]
+        if not which.size:
+            return {}
+        spectra = signs.spectra[which]
+        bands = [(hz, *(part.tolist() for part in constellation(spectra, hz))) for hz in (1200, 2400)]
+        return {at: [(hz, kurtosis[i], s1[i]) for hz, kurtosis, s1 in bands] for i, at in enumerate(which.tolist())}
+
+    def _in_call(
+        self, now: int, c: int, number: int, at: int, signs: Signs, points: _Points, out: Reports
+    ) -> tuple[int, bool]:
         """What the verdict of one look means in this call, and whether it needs no second one."""
         past = int(self._past[c]) if now - self._heard[c] < _FORGET_HOPS else _NONE
         call = out.open(c, "class")
         fax, v8 = call is not None and call.value == "fax", now - self._v8[c] < _V8_HOPS
         if number == _V22 or (number == _NONE and self._told[c] == _V22):
-            return self._of_600_baud(number, at, past, signs)
+            return self._of_600_baud(number, at, past, signs, points)
         if number == _V17 and not fax:
             number = _V34 if past == _V34 else _V32
         elif number == _V21 and (fax or v8 or out.open(c, "v21") is not None):
@@ -197,17 +217,16 @@ class Carriers:
                 return _V90, True
         return max(past, _V34), False
 
-    def _of_600_baud(self, number: int, at: int, past: int, signs: Signs) -> tuple[int, bool]:
+    def _of_600_baud(self, number: int, at: int, past: int, signs: Signs, points: _Points) -> tuple[int, bool]:
         """V.22 or V.22bis, which says so with S1 or by sixteen points."""
         if past == _V22BIS:
             return past, True
         sixteen = False
-        for hz in (1200, 2400):
-            kurtosis, s1 = constellation(signs.spectra[at : at + 1], hz)
-            if s1[0] > _S1:
+        for hz, kurtosis, s1 in points[at]:
+            if s1 > _S1:
                 return _V22BIS, True
             mine = CLOCKS[signs.clock[at]] == ("v22", 600, hz) and signs.coherence[at] > 0.8
-            sixteen |= mine and 1.18 < kurtosis[0] < 1.6
+            sixteen |= mine and 1.18 < kurtosis < 1.6
         return (_V22BIS if sixteen else number), False
 
     def _tell(self, now: int, c: int, number: int, signs: Signs, at: int, out: Reports) -> None:
@@ -226,13 +245,18 @@ class Carriers:
         self._told[c], self._any_told = number, True
 
 
-def _named(signs: Signs) -> NDArray[np.int16]:
-    """`[n]`: number in NAMES by one look, -1 for none; 2400 Bd on 1800 Hz is `v17`, 600 Bd `v22`."""
+def _named(signs: Signs, clock: float | NDArray[np.float64]) -> NDArray[np.int16]:
+    """`[n]`: number in NAMES by one look with a coherence above `clock`, -1 for none. 2400 Bd on 1800 Hz is `v17`, 600
+    Bd `v22`."""
     clocked = _OF_CLOCK[signs.clock]
     of_2400 = clocked == _V17
     clocked = np.where(of_2400 & (signs.centre_hz < 1755), _V29, clocked)
     clocked = np.where(of_2400 & (signs.centre_hz < 1645), _V34, clocked)
-    ticking = (signs.coherence > _CLOCK) & (signs.likeness > np.where(clocked == _V22, _LIKE, _SO_LIKE))
+    ticking = (
+        (signs.coherence > _CLOCK)
+        & ~_KEYED[signs.shape]
+        & (signs.likeness > np.where(clocked == _V22, _LIKE, _SO_LIKE))
+    )
     keyed = _KEYED[signs.shape] & (signs.likeness > _LIKE) & (signs.margin > _MARGIN)
     name: NDArray[np.int16] = np.where(keyed, _OF_SHAPE[signs.shape], np.where(ticking, clocked, _NONE)).astype(
         np.int16
@@ -243,4 +267,4 @@ def _named(signs: Signs) -> NDArray[np.int16]:
 def recognise(x: NDArray[np.float32]) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
     """For `x[channels, n]`: the number in `NAMES` by its last 350 ms alone, -1 for none, and the likeness."""
     signs = look(x[:, -SAMPLES:])
-    return _named(signs), signs.likeness
+    return _named(signs, _CLOCK), signs.likeness
