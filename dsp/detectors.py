@@ -24,7 +24,7 @@ from dsp.dtmf import HIGH_HZ, LOW_HZ, SIGN_SHARE, Dtmf
 from dsp.events import KINDS, Event
 from dsp.g711 import IDLE, Law
 from dsp.history import STEPS, History
-from dsp.levels import FLOOR_DBM0, expansion, expansion_of_pairs
+from dsp.levels import FLOOR_DBM0, expansion_of_pairs
 from dsp.progress import Progress
 from dsp.reports import Reports
 from dsp.tones import HOP, STEP, Above, Bank
@@ -69,7 +69,7 @@ class Detectors:
         self._any_clipped = False
         self._last_step = _LAST_STEP[law]
         steps = STEPS if heard & {"v21", "carrier", "cid"} else 1
-        self._history = History(channels, IDLE[law], expansion(law), steps)
+        self._history = History(channels, IDLE[law], self._pairs, steps)
         groups = _groups(heard)
         above = Above("dtmf", SIGN_SHARE) if "dtmf" in groups else None
         if heard & _CONNECT and above is None:
@@ -168,7 +168,7 @@ class Detectors:
         hot = (self.level_dbm0 > _HOT_DBM0).nonzero()[0]
         if hot.size or self._any_clipped:
             self.clipped = np.zeros(self.clipped.size, np.bool_)
-            self.clipped[hot] = ((law_bytes[hot] & 0x7F) == self._last_step).sum(1) >= 2
+            self.clipped[hot] = np.add.reduce((law_bytes[hot] & 0x7F) == self._last_step, axis=1, dtype=np.uint8) >= 2
             self._any_clipped = bool(self.clipped.any())
 
     def _judge(self, hop: int, before: int) -> None:

@@ -15,9 +15,10 @@ STEPS: Final = 128
 class History:
     """A ring of `steps` steps of law bytes, expanded only where somebody looks."""
 
-    def __init__(self, channels: int, idle: int, expansion: NDArray[np.float32], steps: int = STEPS) -> None:
+    def __init__(self, channels: int, idle: int, pairs: NDArray[np.complex64], steps: int = STEPS) -> None:
+        """`pairs`: the values of two bytes (`dsp.levels.expansion_of_pairs`)."""
         self._ring = np.full((steps, channels, STEP), idle, np.uint8)
-        self._expansion = expansion
+        self._pairs = pairs
         self._at = 0
 
     def write(self, law_bytes: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -32,4 +33,5 @@ class History:
         steps = -(-samples // STEP)
         where = (self._at - steps + np.arange(steps)) % len(self._ring)
         found = self._ring[where, channels[:, None]].reshape(channels.size, -1)
-        return self._expansion[found[:, found.shape[1] - samples :]]
+        values = self._pairs.take(found.view(np.uint16), mode="clip").view(np.float32)
+        return values[:, values.shape[1] - samples :]
