@@ -23,7 +23,7 @@ after another reversal; `ans_pr` waits until it is known that the tone is not mo
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,10 +178,11 @@ class ConnectTones:
         hops = (newest + np.arange(1 - slots.size, 1)) % _DEPTH
         self._line[hops[:, None], tone, c] = line[:, t, k]
         self._energy[hops, :, c[:, None]] = energies[..., k].transpose(2, 0, 1)
-        # A tone that was reported and goes on as it did has nothing to tell.
+        # A tone that was reported is asked every other time for its end and its kind.
         told = self._told[tone, c]
-        changing = ~told | (bits & _LAST_LOOK != _LAST_LOOK)
-        changing |= (tone == _ANS) & (newest - start < _KIND_HOPS) & bool(newest // _NEW % 2)
+        changing = ~told
+        if newest // _NEW % 2:
+            changing |= (bits & ~_OLDER != ~_OLDER) | (tone == _ANS) & (newest - start < _KIND_HOPS)
         if changing.any():
             self._follow(newest, tone[changing], c[changing], bits[changing], start[changing], out)
 
@@ -233,7 +234,7 @@ class ConnectTones:
         turn = np.angle((line[:-1] * line[1:].conj() * good[:-1]).sum(0))
         length = np.abs(line)
         # Turned back to where it would stand in the newest hop, and doubled.
-        doubled = (line / np.maximum(length, 1e-9) * np.exp(1j * turn * ago)) ** 2
+        doubled = (line / np.maximum(length, 1e-9) * _turned(turn * ago)) ** 2
         straight = np.abs((doubled * good).sum(0)) / count
         hz = turn / np.float32(2 * np.pi * HOP_S)
         power = (length**2 * good).sum(0) / count
@@ -367,7 +368,7 @@ class _Kinds:
     def _reverse(self, newest: int, c: NDArray[np.intp], start: Hops, line: NDArray[np.complex64]) -> None:
         turn = np.angle((line[1:] * line[:-1].conj()).sum(0))
         length = np.abs(line)
-        unit = line / np.maximum(length, 1e-9) * np.exp(-1j * turn * np.arange(self.HOPS)[:, None])
+        unit = line / np.maximum(length, 1e-9) * _turned(-turn * np.arange(self.HOPS)[:, None])
         n = self._STRETCH
         sums = unit.cumsum(0)
         stretches = sums[n - 1 :].copy()
@@ -401,6 +402,14 @@ class _Kinds:
         depth: NDArray[np.float32] = np.abs(self._WAVE @ length) * np.float32(2 / self._AM_HOPS)
         part: NDArray[np.float32] = depth**2 * (self._AM_HOPS / 2) / np.maximum(np.square(length - 1).sum(0), 1e-9)
         return depth, part
+
+
+def _turned(angle: NDArray[np.floating[Any]]) -> NDArray[np.complex64]:
+    """Unit vectors."""
+    unit = np.empty(angle.shape, np.complex64)
+    np.cos(angle, out=unit.real, casting="same_kind")
+    np.sin(angle, out=unit.imag, casting="same_kind")
+    return unit
 
 
 def _mean(values: NDArray[np.float32], where: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -1,6 +1,6 @@
 """The V.21 of fax: HDLC flags at 300 bit/s.
 
-ITU-T V.21 channel 2 (1650 Hz mark, 1850 Hz space), T.30 clause 5.3.1: flags for 1 s before every frame. Every 40 ms
+ITU-T V.21 channel 2 (1650 Hz mark, 1850 Hz space), T.30 clause 5.3.1: flags for 1 s before every frame. Every 60 ms
 the power at the two frequencies flags channels; where it has lasted 140 ms the last 133 ms are demodulated and their
 signs compared with flags at every phase, apart (01111110 01111110) or sharing their zeros (0111111 0111111 0). Ones
 and zeros of the flag must both be there, so an idle mark is no flag; other traffic on the same frequencies (the JM of
@@ -24,14 +24,13 @@ MARK_HZ: Final = 1650
 SPACE_HZ: Final = 1850
 BAUD: Final = 300
 
-_PACE: Final = 2
+_PACE: Final = 3
 """Steps between two looks."""
 _TURN: Final = 1
 _SHARE = np.float32(0.25)
 _LEVEL = np.float32(2 * 10 ** (-48 / 10))
 _BUSY_HOPS, _BUSY_SHARE = 6, 0.4
 _LASTED_HOPS: Final = 14
-_GONE_HOPS: Final = 4
 _LOW = np.float32(0.1)
 """A hop with less of the message's power is none of it."""
 _SURE = 0.8
@@ -59,6 +58,7 @@ class V21Preamble:
         self._vain = np.zeros(channels, np.int32)
         """Looks at a channel so far."""
         self._bar = np.empty(channels, np.float32)
+        self._sign = np.zeros(channels, np.bool_)
 
     def step(self, hop: int, out: Reports) -> None:
         """The two hops after hop number `hop`."""
@@ -66,13 +66,19 @@ class V21Preamble:
             return
         np.multiply(self._bank.energy_20ms, _SHARE, out=self._bar)
         np.maximum(self._bar, _LEVEL, out=self._bar)
-        flagged = self._bank.together["v21"] > self._bar
+        sign = self._bank.together["v21"] > self._bar
+        # What is there at one look only is speech. A message that is told is looked at every other time.
+        flagged = sign & self._sign
+        self._sign = sign
         if self._any_told:
-            flagged |= self._told
+            if hop // 2 // _PACE % 2:
+                flagged |= self._told
+            else:
+                flagged &= ~self._told
         c = flagged.nonzero()[0]
         if self.any_busy:
-            self.busy.fill(False)
-            self.any_busy = False
+            np.copyto(self.busy, self._told)
+            self.any_busy = self._any_told
         if c.size:
             self._listen(hop + 2, c, out)
 
@@ -83,9 +89,11 @@ class V21Preamble:
         told = self._told[c]
         recent = power[-_BUSY_HOPS:].sum(0) > _BUSY_SHARE * energy[-_BUSY_HOPS:].sum(0)
         self.busy[c] = busy = recent | told
-        self.any_busy = bool(busy.any())
+        self.any_busy = self._any_told or bool(busy.any())
         if told.any():
             self._end(end_hop, c[told], power[:, told], out)
+            if told.all():
+                return
         lasting = power[-_LASTED_HOPS:]
         mean = lasting.mean(0)
         long = ~told & (mean > _SHARE * energy[-_LASTED_HOPS:].mean(0)) & (lasting.min(0) > _LOW / 2 * mean)
@@ -110,12 +118,15 @@ class V21Preamble:
             out.begin(channel, "v21", end_hop * HOP - samples, "v21_hdlc", min(1.0, s), {"flags": 5})
 
     def _end(self, end_hop: int, c: NDArray[np.intp], power: NDArray[np.float32], out: Reports) -> None:
+        # All hops since the last time, and before them what may have been low already.
         low = power < _LOW * self._power[c]
-        gone = low[-_GONE_HOPS:].all(0)
+        two = low[1:] & low[:-1]
+        four = two[2:] & two[:-2]
+        gone = four.any(0)
         if not gone.any():
             return
-        quiet = (~low[::-1, gone]).argmax(0)
-        for channel, hops in zip(c[gone].tolist(), quiet.tolist(), strict=True):
+        ago = RING - four[:, gone].argmax(0)
+        for channel, hops in zip(c[gone].tolist(), ago.tolist(), strict=True):
             out.end(channel, "v21", (end_hop - hops) * HOP)
         self._told[c[gone]] = False
         self._any_told = bool(self._told.any())
