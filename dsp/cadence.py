@@ -33,7 +33,7 @@ _SLACK_S: Final = 0.042
 _SLOW_S: Final = 0.8
 _OVER: Final = 10
 _BRIDGE, _BRIDGE_CLICK = 3, 5
-_REMEMBERED: Final = 19
+_REMEMBERED: Final = 11
 _LEAST_CONTINUOUS_S: Final = 0.8
 _LEAST_SINGLE_S: Final = 1.0
 _LEAST_DIAL: Final = 12
@@ -226,7 +226,8 @@ class Cadence:
         if told is not None and (step >= self._due(last) or (now == OTHER and not told.steady)):
             self._end(out, -1)
             del self._stretches[:-1]
-        self._match(Stretch(self._pause, last.end, step), out)
+        if self._told is None:
+            self._match(Stretch(self._pause, last.end, step), out)
         return self._looks(last, step)
 
     def digit(self, sounds: Stretch | None, step: int, out: Reports) -> None:

@@ -40,15 +40,14 @@ _RISE: Final = np.float32(12)
 _BESIDE: Final = np.float32(10 ** (-20 / 10))
 _ANYWAY: Final = np.float32(10 ** (-8 / 10))
 _OTHERS: Final = 3
-"""Steps: a pair is recognised so long after it began."""
+"""Double steps: a pair is recognised only some time after it began."""
+_BRIEF_STEPS: Final = 8
 _SHORTEST_STEPS: Final = 3
-_STILL_HZ2: Final = np.float32(6.0**2)
-_STILL_LEVEL: Final = np.float32(0.4**2)
-_UNDER_STEPS: Final = 15
-"""Steps after which a tone that no longer stands alone is taken to be over."""
+_STILL_HZ2: Final = 6.0**2
+_STILL_LEVEL: Final = 0.4**2
 _AGAIN_STEPS: Final = 60
 _TURN_HZ: Final = np.float32(1 / (2 * np.pi * HOP_S))
-_COUNT, _HZ, _HZ2, _POWER, _POWER2 = range(5)
+_COUNT, _POWER, _HZ, _POWER2, _HZ2 = range(5)
 
 Ints = NDArray[np.intp]
 Floats = NDArray[np.float32]
@@ -59,7 +58,7 @@ Found = tuple[Ints, NDArray[np.int8], Floats, Floats]
 class Progress:
     """Progress tones of one plan on `channels` channels.
 
-    `now[channel]`: 0 quiet, 1 + the set that sounds, -1 (only where a tone was heard lately) some other sound.
+    `now[channel]`: 1 + the set that sounds, 0 none.
     """
 
     def __init__(self, channels: int, bank: Bank, plan: TonePlan) -> None:
@@ -69,49 +68,32 @@ class Progress:
         in_lines = [len(s) == 2 or min((abs(s[0] - f) for f in pair_lines), default=999) < 100 for s in plan.sets]
         self._singles = _Singles(bank, plan, [i for i, lines in enumerate(in_lines) if not lines])
         self._lines = _Lines(bank, plan, [i for i, lines in enumerate(in_lines) if lines]) if any(in_lines) else None
-        self._late = np.array([0, *in_lines], np.int64)
+        self._late = [0, *map(int, in_lines)]
         """Steps by which a burst is noticed late."""
-        self._under_rows = _rows_under(bank, plan)
-        self._under = np.zeros(channels, np.float32)
         self.now = np.zeros(channels, np.int8)
         self._silent = np.zeros(channels, np.int8)
         self._seen = self._silent
+        self._any_now = False
         self.lately = False
         """A tone sounds on some channel, or did a second ago."""
         self._since = np.zeros(channels, np.int64)
         """Step in which what `now` says began."""
         self._last = np.full(channels, -_AGAIN_STEPS, np.int64)
-        self._last_set = np.zeros(channels, np.int8)
         self._last_anywhere = -_AGAIN_STEPS
         self._step = 0
         self._top = np.zeros(channels, np.float32)
         """Power of the burst that sounds, or of the last."""
         self._stats = np.zeros((5, channels), np.float32)
         self._newest = np.zeros((2, channels), np.float32)
-        """Power and distance in Hz of the last step of the burst."""
-        self._stats_before = np.zeros((5, channels), np.float32)
-        """Of the burst that another has followed at once."""
+        """Power and distance in Hz of the last step of the burst, which may be cut: not in the sums yet."""
         self._quiet = np.zeros(channels, np.float32)
         """The least energy since the last burst."""
         self._others = np.zeros(channels, np.int64)
-        """Steps of another sound in a row."""
+        """How often in a row another sound was found in a pause."""
         self._cadences: dict[int, Cadence] = {}
         self._watched = np.zeros(0, np.intp)
         self._looks: dict[int, list[int]] = {}
         self._out = Reports()
-
-    def under(self) -> Floats | None:
-        """`[channels]`: mean square, of two hops added, of a dial tone that may still sound under digits."""
-        if self._step - self._last_anywhere >= _UNDER_STEPS:
-            return None
-        c = (self._last > self._step - _UNDER_STEPS).nonzero()[0]
-        if not c.size:
-            return None
-        self._under.fill(0)
-        rows, weights = self._under_rows
-        k = self._last_set[c]
-        self._under[c] = (self._bank.power_20ms[rows[:, k], c] * weights[:, k]).sum(0)
-        return self._under
 
     def heard(self) -> NDArray[np.bool_]:
         """`[channels]`: a tone sounds, or seems to begin again where one sounded a second ago."""
@@ -121,30 +103,26 @@ class Progress:
 
     def step(self, hop: int, out: Reports) -> None:
         """The two hops after hop number `hop`."""
-        self._step, self._out = hop // 2, out
-        found = self._sounding()
-        if found is None and not self._watched.size and self._seen is self._silent:
-            if self._step in self._looks:
-                self._look()
-            self.lately = self._step - self._last_anywhere < _AGAIN_STEPS
-            return
-        seen = np.zeros(self._silent.size, np.int8)
+        step, self._out = hop // 2, out
+        self._step = step
+        found, seen = self._sounding(), self._silent
         if found is not None:
-            c, k, power, hz = found
-            seen[c] = k
-            self._follow(c, k, power, hz)
-        if self._watched.size:
-            self._other_sounds(seen)
-        self._changes(seen)
-        self._seen = seen if found is not None or self._watched.size or self.now.any() else self._silent
-        if found is not None:
-            c = c[self.now[c] > 0]
-            if c.size:
-                self._last[c], self._last_set[c] = self._step, self.now[c]
-                self._last_anywhere = self._step
-        if self._step in self._looks:
+            seen = np.zeros(seen.size, np.int8)
+            seen[found[0]] = found[1]
+        if seen is not self._seen or self._any_now:
+            changed = ((seen == self._seen) & (seen != self.now)).nonzero()[0]
+            for c in changed.tolist():
+                self._change(c, int(seen[c]))
+            if changed.size:
+                self._any_now = bool(self.now.any())
+            self._seen = seen
+        if found is not None and self._any_now:
+            self._follow(*found)
+        if self._watched.size and step % 2:
+            self._other_sounds()
+        if step in self._looks:
             self._look()
-        self.lately = self._step - self._last_anywhere < _AGAIN_STEPS
+        self.lately = step - self._last_anywhere < _AGAIN_STEPS
 
     # What sounds.
 
@@ -170,71 +148,63 @@ class Progress:
 
     def _follow(self, c: Ints, k: NDArray[np.int8], power: Floats, hz: Floats) -> None:
         """How steady the bursts are: sums over their steps without the first and the last, which may be cut."""
-        goes_on = self.now[c] == k
-        begins = (~goes_on & (self._seen[c] == k)).nonzero()[0]
-        if begins.size:
-            first = c[begins]
-            self._stats_before[:, first] = self._stats[:, first]
-            self._stats[:, first] = 0
-            self._newest[:, first] = power[begins], hz[begins]
-        on = goes_on.nonzero()[0]
-        if on.size:
-            c, power, hz = c[on], power[on], hz[on]
-            power_before, hz_before = self._newest[:, c]
-            step = np.empty((5, on.size), np.float32)
-            step[0], step[1], step[3] = 1, hz_before, power_before
-            np.square(step[1:4:2], out=step[2:5:2])
-            self._stats[:, c] += step
-            # Phase knows the distance but for whole turns: 100 Hz.
-            hz -= 100 * np.rint((hz - hz_before) / 100)
-            self._newest[:, c] = power, hz
+        on = (self.now[c] == k).nonzero()[0]
+        if not on.size:
+            return
+        self._last[c[on]] = self._last_anywhere = self._step
+        if self._step % 2:  # Of long bursts every other step will do.
+            on = on[self._since[c[on]] > self._step - _BRIEF_STEPS]
+            if not on.size:
+                return
+        c, hz = c[on], hz[on]
+        before = self._newest[:, c]
+        sums = self._stats[:, c]
+        sums[_COUNT] += 1
+        sums[_POWER : _HZ + 1] += before
+        before_hz = before[1].copy()
+        np.square(before, out=before)
+        sums[_POWER2:] += before
+        self._stats[:, c] = sums
+        # Phase knows the distance but for whole turns: 100 Hz.
+        hz -= 100 * np.rint((hz - before_hz) * np.float32(0.01))
+        self._newest[0, c], self._newest[1, c] = power[on], hz
 
-    def _still(self, c: Ints, stats: Floats) -> NDArray[np.bool_]:
-        """Frequency and level of the bursts on `c` stood still all the time."""
-        n, hz, hz2, power, power2 = stats
-        still: NDArray[np.bool_] = n * hz2 - hz * hz <= _STILL_HZ2 * n * n
-        still &= n * power2 - power * power <= _STILL_LEVEL * power * power
-        still &= 2 * n + 2 >= self._step - self._since[c]
-        still &= n > 0
-        return still
+    def _still(self, c: int) -> bool:
+        """Frequency and level of the burst on `c` stood still all the time."""
+        n, power, hz, power2, hz2 = self._stats[:, c].tolist()
+        still: bool = n * hz2 - hz * hz <= _STILL_HZ2 * n * n and n * power2 - power * power <= _STILL_LEVEL * power**2
+        return still and n > 0 and 3 * n + 6 >= self._step - self._since[c]
 
-    def _other_sounds(self, seen: NDArray[np.int8]) -> None:
+    def _other_sounds(self) -> None:
         """On channels with a cadence: what is neither a tone nor the quiet (with its noise) of a pause."""
         w = self._watched
-        energy, top, now = self._bank.energy_20ms[w], self._top[w], self.now[w]
-        least = self._quiet[w]
-        least[now > 0] = np.inf
-        np.minimum(least, energy, out=least)
+        energy, top = self._bank.energy_20ms[w], self._top[w]
+        least = np.minimum(self._quiet[w], energy)
         self._quiet[w] = least
         other = energy > np.minimum(np.maximum(_BESIDE * top, _RISE * least), _ANYWAY * top)
-        other &= seen[w] == 0
+        other &= (self.now[w] == 0) & (self._seen[w] == 0)
         self._others[w] = others = (self._others[w] + 1) * other
-        seen[w[others >= _OTHERS]] = OTHER
+        for c in w[others == _OTHERS].tolist():
+            self._later(c, self._cadences[c].disturbed(self._step))
 
     # What follows from it.
 
-    def _changes(self, seen: NDArray[np.int8]) -> None:
-        """Two steps alike make a change: what was goes to the cadences, what is now may have to be looked at again."""
-        changed = ((seen == self._seen) & (seen != self.now)).nonzero()[0]
-        if not changed.size:
-            return
-        at, was, now = self._step - 1, self.now[changed], seen[changed]
-        begun = self._since[changed] - self._late[was]
-        counts = (was > 0) & (at - begun >= _SHORTEST_STEPS)
-        stats = np.where(now > 0, self._stats_before[:, changed], self._stats[:, changed])
-        if counts.any():
-            counts &= self._still(changed, stats)
-        self._since[changed] = at
-        self.now[changed] = now
-        for i in (counts | (now > 0)).nonzero()[0].tolist() if not self._cadences else range(changed.size):
-            c, cadence = int(changed[i]), self._cadences.get(int(changed[i]))
-            if counts[i] or (was[i] > 0 and cadence is not None and cadence.sounding):
-                burst = Stretch(int(was[i]), int(begun[i]), at, _mean_hz(stats[:, i]))
+    def _change(self, c: int, new: int) -> None:
+        """Two steps alike: since the one before, channel `c` sounds the set `new`, or none."""
+        at, was = self._step - 1, int(self.now[c])
+        if was > 0:
+            begun = int(self._since[c]) - self._late[was]
+            cadence = self._cadences.get(c)
+            counts = at - begun >= _SHORTEST_STEPS and self._still(c)
+            if counts or (cadence is not None and cadence.sounding):
+                burst = Stretch(was, begun, at, self._hz(c))
                 self._later(c, self._cadence(c).burst(burst, self._out))
-            if now[i] == OTHER and cadence is not None:
-                self._later(c, cadence.disturbed(self._step))
-            elif now[i] > 0:
-                self._later(c, [at + moment for moment in self._patterns.moments.get(int(now[i]), ())])
+        self._since[c], self.now[c] = at, new
+        self._others[c], self._quiet[c] = 0, np.inf
+        if new > 0:
+            self._stats[:, c], self._newest[:, c] = 0, 0
+            self._stats[_COUNT, c] = -1  # The first to be counted is what is the newest after the next step.
+            self._later(c, [at + moment for moment in self._patterns.moments.get(new, ())])
 
     def digit(self, channel: int) -> None:
         """A digit was reported on `channel`."""
@@ -249,10 +219,10 @@ class Progress:
             if sounds is None and c not in self._cadences:
                 continue
             cadence = self._cadence(c)
-            self._later(c, cadence.look(sounds, int(self.now[c]), self._step, self._out))
-            if cadence.over(self._step) and self.now[c] <= 0:
+            now = OTHER if self._others[c] >= _OTHERS else int(self.now[c])
+            self._later(c, cadence.look(sounds, now, self._step, self._out))
+            if cadence.over(self._step) and self.now[c] == 0:
                 del self._cadences[c]
-                self.now[c] = 0
                 self._watched = np.array(list(self._cadences), np.intp)
 
     def _later(self, c: int, steps: Iterable[int]) -> None:
@@ -269,14 +239,13 @@ class Progress:
 
     def _sounds(self, c: int) -> Stretch | None:
         """The burst that goes on, if it is steady."""
-        set_, stats = int(self.now[c]), self._stats[:, c]
-        if set_ <= 0 or not self._still(np.array([c]), stats[:, None])[0]:
+        set_ = int(self.now[c])
+        if set_ == 0 or not self._still(c):
             return None
-        return Stretch(set_, int(self._since[c] - self._late[set_]), self._step + 1, _mean_hz(stats))
+        return Stretch(set_, int(self._since[c]) - self._late[set_], self._step + 1, self._hz(c))
 
-
-def _mean_hz(stats: Floats) -> float:
-    return float(stats[_HZ] / max(stats[_COUNT], 1))
+    def _hz(self, c: int) -> float:
+        return float(self._stats[_HZ, c] / max(self._stats[_COUNT, c], 1))
 
 
 def _joined(a: Found, b: Found) -> Found:
@@ -295,13 +264,15 @@ class _Singles:
         self._rows = np.array([bank.row(f) for f in nominal], np.intp)
         self._shift = np.array([bank.grid_hz[r] for r in self._rows], np.float32) - np.array(nominal, np.float32)
         tolerances = [plan.tolerance_of((f,)) for f in nominal]
+        self._on_rows = self._rows.tolist()
         self._tolerance = np.array(tolerances, np.float32) + np.float32(4)
         for row, tolerance in zip(self._rows.tolist(), tolerances, strict=True):
             bank.expect([row], float(0.8 * _SHARE * np.sinc(HOP_S * tolerance) ** 2))
 
     def sounding(self) -> Found | None:
         bank = self._bank
-        if not any(bank.any_alone[row] for row in self._rows):
+        alone = bank.any_alone
+        if not any(alone[row] for row in self._on_rows):
             return None
         s, c = bank.alone[self._rows].nonzero()
         rows = self._rows[s]
@@ -371,17 +342,3 @@ def _resolver(shift_hz: NDArray[np.float64], bins_hz: Floats) -> Floats:
         out[0, line, :, :, 1, line] = np.sin(angle) / hops
         out[1, line, :, :, 0, line] = -np.sin(angle) / hops
     return out.reshape(2 * n * bins_hz.size, hops * 2 * n).astype(np.float32)
-
-
-def _rows_under(bank: Bank, plan: TonePlan) -> tuple[Ints, Floats]:
-    """`[2, 1 + sets]`: rows of each set that is a dial tone, and what of their power is its own (10 ms do not tell 350
-    from 440 Hz: either row holds most of both); nothing of the others."""
-    rows = np.zeros((2, 1 + len(plan.sets)), np.intp)
-    weights = np.zeros(rows.shape, np.float32)
-    for tone in plan.tones:
-        if tone.value == "dial":
-            k = plan.sets.index(tone.frequencies_hz) + 1
-            of_set = [bank.row(f) for f in tone.frequencies_hz]
-            rows[: len(of_set), k] = of_set
-            weights[: len(of_set), k] = 1 if len(of_set) == 1 else 0.55
-    return rows, weights
