@@ -40,11 +40,13 @@ _STILL_DB, _STOOD_DB = np.float32(6.0), np.float32(3.0)
 """Most that a carrier's level moves in 12 steps; so little moves nothing but a machine's, wherever its energy is."""
 _LEAST_DBM0 = np.float32(-57.0)
 _GONE_STEPS: Final = 20
-_LOOKS: Final = 3
+_LOOKS: Final = 6
 """Channels looked at in one step at least; the rest of those that are due in the steps before the next pace."""
-_DUE: Final = np.isin(np.arange(128), (3, 5, 7, 9, 12, 16, 24, 38, 54, 80, 127))
-_DUE_AGAIN: Final = np.isin(np.arange(128), (3, 5, 16, 38, 127))
-"""When to look, in paces since the channel is still, before and after its carrier is named; from then on every 5 s."""
+_DUE: Final = np.zeros((4, 128), np.bool_)
+_DUE[0, [3, 5, 7, 9, 12, 16, 24, 38, 54, 64, 96]] = True
+_DUE[1::2, [[3], [5], [38], [64]]] = True
+"""`[row, age]`: when to look, in paces since the channel is still: row 0 before its carrier is named, 1 and 3 after; 2
+where something else explains it. From 64 on the row repeats."""
 _CLOCK, _FAINT_CLOCK, _NO_CLOCK = 0.58, 0.48, 0.46
 """Coherence that shows a symbol clock, that does so in the call of a machine, and that shows none."""
 _BLANKS, _ALL_BLANK = 4, 12
@@ -63,6 +65,7 @@ _BACK: Final = 3
 _CALLER_ID_HOPS: Final = 90
 """A caller ID on V.23 is over by then."""
 _BEFORE: Final = frozenset({"answer_tone", "calling_tone", "v21", "progress"})
+"""What may stand before a carrier, as still as it."""
 _FORGET_HOPS: Final = 6000
 """After a minute without a carrier a call's past is forgotten."""
 
@@ -76,15 +79,13 @@ _KEYED: Final = np.isin(_ALL_SHAPES, ("v21", "bell103", "v23", *LINES))
 _BROAD: Final = np.isin(_ALL_SHAPES, ("v34", "2400", "v29"))
 
 
-_Points = dict[int, list[tuple[int, float, float]]]
-"""Of a look, by place among its channels: carrier in Hz, kurtosis and likeness of S1 of either band of V.22."""
-
-
 class Carriers:
     """Carriers on `channels` channels. `still[channel]`: something stands there that no voice is."""
 
     def __init__(self, channels: int, history: History) -> None:
         self._history = history
+        # Makes the tables, which take as long as two ticks.
+        probing(look(np.zeros((1, SAMPLES), np.float32)).spectra)
         self.still = np.zeros(channels, np.bool_)
         self.any_still = False
         # Numbers in NAMES: what was told, the last look's verdict, and what the call has shown itself to be.
@@ -95,6 +96,10 @@ class Carriers:
         self._close_until = np.zeros(channels, np.int64)
         """Until then V.22 may yet say that it is V.22bis, and V.34 show that it is V.90: looks are frequent."""
         self._ticks, self._blanks = (np.zeros(channels, np.int32) for _ in range(2))
+        self._closest_until = 0
+        """The last of them."""
+        self._explained = np.zeros(channels, np.bool_)
+        """A tone or the frames of a fax stand there: nothing is looked for that was not told before."""
         self._waiting = np.empty(0, np.intp)
         self._any_told = False
 
@@ -108,9 +113,11 @@ class Carriers:
         c = event.channel
         if event.kind == "answer_tone" and event.value.startswith("ansam"):
             self._v8[c] = hop
-        if event.kind in _BEFORE and event.end_s is not None and self._told[c] == _NONE:
-            # What stood until now was as steady as the data that may follow: look anew.
-            self._since[c] = hop
+        if event.kind in _BEFORE:
+            self._explained[c] = event.end_s is None
+            if event.end_s is not None and self._told[c] == _NONE:
+                # What stood until now was as steady as the data that may follow: look anew.
+                self._since[c] = hop
 
     def step(self, hop: int, activity: Activity, out: Reports) -> None:
         """The two hops after hop number `hop`."""
@@ -131,21 +138,22 @@ class Carriers:
         if still.any():
             still &= (activity.voiced_lately.sum(0) < 4) | (moves < _STOOD_DB)
         self.any_still = bool(still.any())
-        if not (self.any_still or self._any_told):
-            self.still = still
-            return
-        self._since = np.where(still & ~self.still, now - 2 * _STILL_STEPS, self._since)
-        self._last[still & ~self.still] = _NONE
-        self.still = still
-        self._gone = np.where(still, 0, self._gone + _PACE_STEPS)
+        was, self.still = self.still, still
         if self._any_told:
+            self._gone = np.where(still, 0, self._gone + _PACE_STEPS)
             self._end(now, out)
-        age = (now - self._since) // (2 * _PACE_STEPS)
-        young = np.minimum(age, _DUE.size - 1)
-        due = np.where(self._told == _NONE, _DUE[young], _DUE_AGAIN[young]) | ((age >= _DUE.size) & (age % 64 == 0))
-        due |= (age % 2 == 1) & (now < self._close_until)
-        due &= still
-        self._waiting = due.nonzero()[0]
+        if not self.any_still:
+            return
+        fresh = (still & ~was).nonzero()[0]
+        if fresh.size:
+            self._since[fresh], self._last[fresh] = now - 2 * _STILL_STEPS, _NONE
+        c = still.nonzero()[0]
+        age = (now - self._since[c]) // (2 * _PACE_STEPS)
+        row = (self._told[c] >= 0) + 2 * self._explained[c]
+        due = _DUE[row, np.where(age < 128, age, age & 63 | 64)]
+        if now < self._closest_until:
+            due |= (age % 2 == 1) & (now < self._close_until[c])
+        self._waiting = c[due]
 
     def _end(self, now: int, out: Reports) -> None:
         for c in ((self._gone >= _GONE_STEPS) & (self._told >= 0)).nonzero()[0].tolist():
@@ -159,36 +167,23 @@ class Carriers:
         machine = np.array([call is not None and call.value in ("fax", "modem") for call in calls])
         name, untried = _named(signs, np.where(machine, _FAINT_CLOCK, _CLOCK)), self._past[channels] < _V34
         probed = probing(signs.spectra) > _PROBING if untried.any() else untried
-        points = self._points(channels, name, signs)
         for at, c in enumerate(channels.tolist()):
             if probed[at]:
                 number, sure = _V34, True
             else:
-                number, sure = self._in_call(now, c, int(name[at]), at, signs, points, out)
+                number, sure = self._in_call(now, c, int(name[at]), at, signs, out)
             early = number == _V23 and now - self._since[c] < _CALLER_ID_HOPS
             if number >= 0 and (sure or number == self._last[c]) and not early:
                 self._tell(now, c, number, signs, at, out)
             self._last[c] = number
 
-    def _points(self, channels: NDArray[np.intp], name: NDArray[np.int16], signs: Signs) -> _Points:
-        """Constellations of those that may be V.22 or V.22bis, by place among `channels`."""
-        of_600 = (name == _V22) | ((name == _NONE) & (self._told[channels] == _V22))
-        which = of_600.nonzero()[0]
-        if not which.size:
-            return {}
-        spectra = signs.spectra[which]
-        bands = [(hz, *(part.tolist() for part in constellation(spectra, hz))) for hz in (1200, 2400)]
-        return {at: [(hz, kurtosis[i], s1[i]) for hz, kurtosis, s1 in bands] for i, at in enumerate(which.tolist())}
-
-    def _in_call(
-        self, now: int, c: int, number: int, at: int, signs: Signs, points: _Points, out: Reports
-    ) -> tuple[int, bool]:
+    def _in_call(self, now: int, c: int, number: int, at: int, signs: Signs, out: Reports) -> tuple[int, bool]:
         """What the verdict of one look means in this call, and whether it needs no second one."""
         past = int(self._past[c]) if now - self._heard[c] < _FORGET_HOPS else _NONE
         call = out.open(c, "class")
         fax, v8 = call is not None and call.value == "fax", now - self._v8[c] < _V8_HOPS
         if number == _V22 or (number == _NONE and self._told[c] == _V22):
-            return self._of_600_baud(number, at, past, signs, points)
+            return self._of_600_baud(number, at, past, signs)
         if number == _V17 and not fax:
             number = _V34 if past == _V34 else _V32
         elif number == _V21 and (fax or v8 or out.open(c, "v21") is not None):
@@ -217,22 +212,25 @@ class Carriers:
                 return _V90, True
         return max(past, _V34), False
 
-    def _of_600_baud(self, number: int, at: int, past: int, signs: Signs, points: _Points) -> tuple[int, bool]:
+    def _of_600_baud(self, number: int, at: int, past: int, signs: Signs) -> tuple[int, bool]:
         """V.22 or V.22bis, which says so with S1 or by sixteen points."""
         if past == _V22BIS:
             return past, True
-        sixteen = False
-        for hz, kurtosis, s1 in points[at]:
-            if s1 > _S1:
+        _, baud, mine_hz = CLOCKS[signs.clock[at]]
+        clear = baud == 600 and signs.coherence[at] > 0.8
+        for hz in (mine_hz,) if clear else (1200, 2400):
+            kurtosis, s1 = constellation(signs.spectra[at : at + 1], hz)
+            if s1[0] > _S1:
                 return _V22BIS, True
-            mine = CLOCKS[signs.clock[at]] == ("v22", 600, hz) and signs.coherence[at] > 0.8
-            sixteen |= mine and 1.18 < kurtosis < 1.6
-        return (_V22BIS if sixteen else number), False
+            if clear and 1.18 < kurtosis[0] < 1.6:
+                return _V22BIS, False
+        return number, False
 
     def _tell(self, now: int, c: int, number: int, signs: Signs, at: int, out: Reports) -> None:
         self._heard[c] = now
         if self._past[c] == _NONE and number in (_V22, _V34):
             self._close_until[c], self._ticks[c], self._blanks[c] = now + _CLOSE_HOPS[number], 0, 0
+            self._closest_until = max(self._closest_until, now + _CLOSE_HOPS[number])
         self._past[c] = number
         told = int(self._told[c])
         if told == number:
