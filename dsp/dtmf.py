@@ -59,9 +59,9 @@ _DEVIATION: Final = np.float32(0.0215)
 _HIGH, _LOW = np.float32(10 ** (6.3 / 10)), np.float32(10 ** (-10.3 / 10))
 """Power of the high tone, of that of the low one."""
 _LEVEL: Final = np.float32(10 ** (-48.5 / 10))
-_EDGE: Final = np.float32(0.24)
+_EDGE: Final = np.float32(0.2)
 """Amplitude that may be missing from the digit's first full hop and be there in the hop before."""
-_COHERENT, _COHERENT_ABOVE = np.float32(0.965), np.float32(0.98)
+_COHERENT, _COHERENT_ABOVE = np.float32(0.972), np.float32(0.98)
 _SHARE, _SHARE_ABOVE, _SWELLING = np.float32(0.905), np.float32(0.905), np.float32(1.16)
 """What must be steady, and how much of the energy: of all, or beside a dial tone or hum, of what is above it."""
 _AS_BEFORE: Final = np.float32(1.6)
