@@ -2,7 +2,7 @@
 
 Each is a channel of one batch of `dsp.Detectors` (a batch for each law, at most BATCH channels at a time). Shorter
 ones go on as an idle line, and all of them for TAIL_S, so that what is late is still said; what began after a file's
-end is left out, and only the last word on each event is kept.
+end is left out, and only the last word on each event is kept; one that ends where it began was withdrawn.
 """
 
 from collections.abc import Iterator, Sequence
@@ -122,7 +122,7 @@ def _events(batch: Sequence[Channel], zone: "Zone") -> Iterator[list[Event]]:
 
 
 def _result(channel: Channel, events: list[Event]) -> Heard:
-    begun = [event for event in events if event.start_s < channel.length_s]
+    begun = [event for event in events if event.start_s < channel.length_s and event.end_s != event.start_s]
     measured = measure(channel.law_bytes[None, : MEASURED_S * RATE], channel.law)
     floor = float(measured.noise_floor_dbm0[0])
     return Heard(

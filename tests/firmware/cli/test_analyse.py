@@ -14,6 +14,7 @@ from PIL import Image
 from cffi_bindings import spandsp
 from dsp import g711, levels
 from dsp.g711 import Law
+from dsp.zones import ZONES
 from firmware.cli import picture
 from firmware.cli.audiofile import channels_of
 from firmware.cli.errors import Exit
@@ -100,6 +101,17 @@ def test_events_have_their_place_and_end_with_the_file(tmp_path: Path) -> None:
     digits = [r for r in analysed(wav(tmp_path / "d.wav", dialled())) if r["kind"] == "dtmf"]
     assert [round(d["start_s"] - 0.5 - 0.105 * i, 2) for i, d in enumerate(digits)] == [0.0] * 4
     assert all(0.04 < d["end_s"] - d["start_s"] < 0.06 for d in digits)
+
+
+def test_a_data_call(tmp_path: Path) -> None:
+    """Ring-back, then two modems: class and carrier, and no speech, which the modems were taken for at first."""
+    ringing = signals.progress(ZONES["cn"].tone("ringback"), 6)
+    call = signals.with_noise(np.concatenate([ringing, signals.mixed(*spandsp.v22bis_call(8))]), -58)
+    records = analysed(wav(tmp_path / "call.wav", call, subtype="ULAW"))
+    assert records[0]["class"] == "modem" and records[0]["law"] == "ulaw"
+    told = {r["kind"]: r["value"] for r in records[1:]}
+    assert told == {"class": "modem", "progress": "ringback", "carrier": "v22bis"}
+    assert all(r["end_s"] > r["start_s"] for r in records[1:])
 
 
 def test_a_table_for_a_pipe(tmp_path: Path) -> None:
