@@ -29,6 +29,7 @@ from dsp.tones import HOP_S, Bank
 from dsp.zones import TonePlan
 
 _SHARE: Final = np.float32(0.66)
+_NEAR: Final = np.float32(0.62)
 _PART_OF_PAIR: Final = np.float32(0.06)
 _LEVEL: Final = np.float32(10 ** (-43 / 10))
 _PAIR_HOPS: Final = 6
@@ -306,7 +307,7 @@ class _Lines:
         bank = self._bank
         # The rows leak into each other, so together they show more than there is, never less.
         near = bank.power_20ms[self._rows].sum(0)
-        c = (near > np.maximum(np.float32(0.5) * bank.energy_20ms, 2 * _LEVEL)).nonzero()[0]
+        c = (near > np.maximum(_NEAR * bank.energy_20ms, 2 * _LEVEL)).nonzero()[0]
         if not c.size:
             return None
         slots = bank.slots(_PAIR_HOPS)
