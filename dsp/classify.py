@@ -49,6 +49,8 @@ _MOST_VOICE, _MOST_MUSIC = np.float32(-8.0), np.float32(5.0)
 _VOICE, _MUSIC, _MUSIC_AFTER_VOICE = np.float32(-0.5), np.float32(3.0), np.float32(4.0)
 _TALKED, _VOICE_AFTER_MACHINE = np.float32(-6.0), np.float32(-6.0)
 _SCATTERED_STEPS = 75
+_LONG_WINDOWS, _DOUBTFUL = 12, np.float32(2.0)
+"""What has been weighed for so long and is still in doubt is voice, for talk matters more."""
 _NOTHING_STEPS = 224
 
 Levels = NDArray[np.float32]
@@ -65,14 +67,16 @@ class Classifier:
         self._leaning = np.zeros(channels, np.float32)
         """Sum of verdicts: below zero voice, above music."""
         self._talked = np.zeros(channels, np.bool_)
-        self._scattered, self._sounded = (np.zeros(channels, np.int32) for _ in range(2))
+        self._scattered, self._sounded, self._weighed = (np.zeros(channels, np.int32) for _ in range(3))
         self._steps = 0
         # Rings of the last steps.
         self._loud, self._voiced, self._explained = (np.zeros((_WINDOW, channels), np.bool_) for _ in range(3))
 
     def restart(self, channels: NDArray[np.intp], out: Reports) -> None:
         """A new call begins on these channels; the class so far is forgotten, without a report of its end."""
-        for array in (self._rank, self.machine, self._leaning, self._talked, self._scattered, self._sounded):
+        for array in (
+            self._rank, self.machine, self._leaning, self._talked, self._scattered, self._sounded, self._weighed
+        ):  # fmt: skip
             array[channels] = 0
         self.any_machine = bool(self.machine.any())
         self._since[channels] = self._steps
@@ -117,6 +121,7 @@ class Classifier:
         weighed = (steps >= _LEAST_STEPS) & (loud_steps >= _LEAST_LOUD * steps)
         weighed &= voiced_steps >= _LEAST_VOICED * loud_steps
         self._scattered[c] += np.where(weighed, 0, voiced[-_PACE - _NEAR_STEPS : -_NEAR_STEPS].sum(0, dtype=np.int32))
+        self._weighed[c] += weighed
         some = weighed.nonzero()[0]
         if some.size:
             those = c[some]
@@ -131,7 +136,8 @@ class Classifier:
     def _decide(self, c: NDArray[np.intp], out: Reports) -> None:
         leaning, rank, talked = self._leaning[c], self._rank[c], self._talked[c]
         scattered = (self._scattered[c] >= _SCATTERED_STEPS) & (leaning < -_VOICE)
-        voice = ((leaning <= _VOICE) | scattered) & (rank < _HEARD)
+        doubtful = (self._weighed[c] >= _LONG_WINDOWS) & (leaning < _DOUBTFUL) & (rank < _LITTLE)
+        voice = ((leaning <= _VOICE) | scattered) & (rank < _HEARD) | doubtful
         voice |= (leaning <= _VOICE_AFTER_MACHINE) & (rank == _WEAK)
         music = (leaning >= _MUSIC) & (rank < _LITTLE)
         music |= (leaning >= _MUSIC_AFTER_VOICE) & (rank == _HEARD) & ~talked
@@ -165,7 +171,7 @@ class Classifier:
         if now is not None and now.value == "fax" and value == "modem":
             return  # the carriers of a fax call
         if rank > self._rank[c] or (now is not None and now.value != value and rank == self._rank[c]):
-            self._leaning[c], self._scattered[c], self._talked[c] = 0, 0, False
+            self._leaning[c], self._scattered[c], self._weighed[c], self._talked[c] = 0, 0, 0, False
             self._set(c, value, rank, evidence, out)
 
     def _set(self, c: int, value: str, rank: int, evidence: dict[str, object], out: Reports) -> None:

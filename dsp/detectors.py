@@ -174,18 +174,22 @@ class Detectors:
     def _judge(self, hop: int, before: int) -> None:
         """Carriers, speech and class, which rest on what the others heard in this step."""
         explained = self._something_else()
-        plain, still = ~explained, self._none
+        plain, doubtful = ~explained, self._none
+        if self._dtmf is not None and self._dtmf.any_sounding:
+            doubtful = self._dtmf.sounding
         if self._carriers is not None:
             for event in self._out.since(before):
                 self._carriers.sign(event, hop)
             self._carriers.step(hop, self._activity, self._out)
             if self._carriers.any_still:
-                still = self._carriers.still
+                # Steady noise stands still too, but is not loud; a word in it may begin.
+                still = self._carriers.still & np.logical_and.reduce(self._activity.loud_lately, axis=0)
                 plain &= ~still
+                doubtful = doubtful | still
         if self._speech is not None:
             if self._class is not None and self._class.any_machine:
                 explained = explained | (self._class.machine & ~self._activity.voiced)
-            self._speech.step(self._activity, explained, still, self._out)
+            self._speech.step(self._activity, explained, doubtful, self._out)
         if self._class is not None:
             for event in self._out.since(before):
                 if event.end_s is None:
@@ -198,7 +202,7 @@ class Detectors:
         if self._progress is not None and self._progress.lately:
             found.append(self._progress.heard())
         if self._dtmf is not None and self._dtmf.any_sounding:
-            found.append(self._dtmf.sounding)
+            found.append(self._dtmf.going)
         if self._connect is not None and self._connect.running:
             found.append(self._connect.sounding)
         if self._v21 is not None and self._v21.any_busy:

