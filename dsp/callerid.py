@@ -36,12 +36,12 @@ STANDARDS: Final = (("bell202", 1200, 2200), ("v23", 1300, 2100))
 """Name, mark and space in hertz."""
 
 _KEYINGS: Final = tuple(Keying(mark, space) for _, mark, space in STANDARDS)
-_SHARE: Final = np.float32(0.65)
-"""Of the energy that a mark has at least; the high tone of a digit, at 1209 Hz, seldom has it."""
+_SHARE: Final = np.float32(0.55)
+"""Of the energy that a mark has at least; the high tone of a digit, at 1209 Hz, has it only where it is the stronger."""
 _LEVEL: Final = np.float32(10 ** (-46 / 10))
 _OFF_HZ: Final = 40.0
 _IDLE, _READING = -1, -2
-_PURE: Final = 0.6
+_PURE: Final = 0.55
 _OVER: Final = np.float32(0.8)
 _FIRST_HOPS: Final = 18
 """From the step in which the mark ended until type and length have come."""
