@@ -172,16 +172,17 @@ class Dtmf:
         due = np.add.reduce(amount, 0) >= _SURE_HOPS
         due &= began > 0
         due &= ~told
-        if np.logical_or.reduce(due):
-            heard = _Heard(first, c, code, line, power, amount, began)
-            self._judge(slots, due, heard, out)
+        d = due.nonzero()[0]
+        if d.size:
+            of_due = (line[..., d], power[..., d], amount[:, d], began[d])
+            self._judge(slots, _Heard(first, c[d], code[d], *of_due), out)
 
-    def _judge(self, slots: Indices, due: Flags, heard: "_Heard", out: Reports) -> None:
-        """Report those of the channels `due` that are digits."""
+    def _judge(self, slots: Indices, heard: "_Heard", out: Reports) -> None:
+        """Report those that are digits."""
         turn, power, coherence = _steadiness(heard)
         deviation = turn * self._per_turn[:, heard.code] + self._shift[:, heard.code]
         low, high = power
-        like = due & (coherence > _COHERENT) & (np.maximum.reduce(np.abs(deviation), 0) < _DEVIATION)
+        like = (coherence > _COHERENT) & (np.maximum.reduce(np.abs(deviation), 0) < _DEVIATION)
         like &= (high < _HIGH * low) & (high > _LOW * low) & (np.minimum(low, high) > _LEVEL)
         which = like.nonzero()[0]
         if which.size:
