@@ -156,13 +156,9 @@ def constellation(spectra: Spectra, carrier_hz: float) -> tuple[Floats, Floats]:
     """Of 600 Bd on `carrier_hz`: the kurtosis of the modulus at the symbols (`[n]`; 1 for four phases, 1.32 for
     sixteen points), and how much the best 60 ms are S1, the dibits 00 and 11 in turn (1: they are)."""
     steps, kept = 4, 12
-    count = round(600 * steps / _BIN_HZ)
-    reach = round(525 / _BIN_HZ)
-    centre = round(carrier_hz / _BIN_HZ)
-    around = np.arange(-reach, reach + 1)
-    away = np.abs(around * _BIN_HZ) / 300
-    band = np.zeros((spectra.shape[0], count), np.complex64)
-    band[:, around % count] = spectra[:, centre + around] * np.cos(np.clip((away - 0.25) / 1.5, 0, 1) * np.pi / 2)
+    places, bins, taper = _of_600_baud(carrier_hz, steps)
+    band = np.zeros((spectra.shape[0], round(600 * steps / _BIN_HZ)), np.complex64)
+    band[:, places] = spectra[:, bins] * taper
     symbols = np.fft.ifft(band).reshape(spectra.shape[0], -1, steps)[:, kept:-kept]
     squared = symbols.real**2 + symbols.imag**2
     kurtosis = np.square(squared).mean(1) / (np.square(squared.mean(1)) + 1e-30)
@@ -174,6 +170,16 @@ def constellation(spectra: Spectra, carrier_hz: float) -> tuple[Floats, Floats]:
     run = np.cumsum(sideways, axis=1)
     s1 = np.abs(run[:, 36:] - run[:, :-36]).max(1) / 36
     return kurtosis[rows, phase].astype(np.float32), s1.astype(np.float32)
+
+
+@cache
+def _of_600_baud(carrier_hz: float, steps: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
+    """Where the bins of a band go when it is moved to 0 Hz, these bins, and the band's root raised cosine."""
+    count, reach = round(600 * steps / _BIN_HZ), round(525 / _BIN_HZ)
+    around = np.arange(-reach, reach + 1)
+    away = np.abs(around * _BIN_HZ) / 300
+    taper = np.cos(np.clip((away - 0.25) / 1.5, 0, 1) * np.pi / 2).astype(np.float32)
+    return around % count, round(carrier_hz / _BIN_HZ) + around, taper
 
 
 SHAPES: Final = ("v21", "bell103", "v23", "v22", "v27ter", "v29", "2400", "v34")
