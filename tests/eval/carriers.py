@@ -17,7 +17,7 @@ from tests.eval.tap import RATE, tap
 
 SEEDS: dict[Part, int] = {"seen": 1000, "unseen": 9000}
 LATEST_S = 1.5
-CALLS_EACH = 30
+CALLS_EACH = 16
 WINDOW_S = 60
 LAWS: tuple[Law, Law] = ("alaw", "ulaw")
 NOTES = [
@@ -116,7 +116,7 @@ def _said(lines: Sequence[NDArray[np.uint8]], law: Law) -> list[list[tuple[float
 def _false_alarms(part: Part, law: Law, scale: float) -> Row:
     """Carriers in what has none, an hour."""
     window = WINDOW_S * RATE
-    longest_s = 600 * scale
+    longest_s = 300 * scale
     rng = np.random.default_rng(SEEDS[part])
     pieces = [*corpus.speech(part, longest_s).values(), *corpus.music(part, longest_s).values()]
     sound = np.concatenate([piece[: round(longest_s * RATE)] for piece in pieces])
