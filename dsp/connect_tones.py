@@ -10,7 +10,7 @@ how far its phase strays from a straight line (doubled, so that a reversal is no
 
 - A tone that is clean (nearly all of the energy, straight, even, beginning at once) is reported then.
 - One with a second signal on the line (somebody says hello, ring-back) is believed for its length: CNG when it ends
-  within 425 to 575 ms of its beginning, an answer tone after most of a second. Notes of music have the share or the
+  within 425 to 575 ms of its beginning, an answer tone after 0.6 s. Notes of music have the share or the
   length but rarely both, and fade.
 - A calling tone is reported when it ends: 1300 Hz that goes on is the idle mark of V.23.
 
@@ -62,7 +62,7 @@ _SLACK_HZ = 6.0
 """How far one hop may stray beyond the tolerance of the whole."""
 _MISSES = 4
 """Hops after which a tone is over."""
-_FIRST_HOPS, _RECENT_HOPS, _LASTING_HOPS, _HOPELESS_HOPS = 18, 20, 70, 200
+_FIRST_HOPS, _RECENT_HOPS, _LASTING_HOPS, _HOPELESS_HOPS = 18, 20, 60, 200
 """When a tone is measured first and over how much, when it has lasted long, and when it is none of ours."""
 _KIND_HOPS = 200
 """For so long the kind of an answer tone is looked for."""
