@@ -37,7 +37,7 @@ STANDARDS: Final = (("bell202", 1200, 2200), ("v23", 1300, 2100))
 
 _KEYINGS: Final = tuple(Keying(mark, space) for _, mark, space in STANDARDS)
 _SHARE: Final = np.float32(0.55)
-"""Of the energy that a mark has at least; the high tone of a digit, at 1209 Hz, has it only where it is the stronger."""
+"""Of the energy that a mark has at least; the high tone of a digit (1209 Hz) has it where it is the stronger."""
 _LEVEL: Final = np.float32(10 ** (-46 / 10))
 _OFF_HZ: Final = 40.0
 _IDLE, _READING = -1, -2
@@ -47,7 +47,7 @@ _FIRST_HOPS: Final = 18
 """From the step in which the mark ended until type and length have come."""
 _PIECE: Final = round(0.5 * RATE)
 _OLDEST: Final = (STEPS - 1) * STEP
-_ROOM: Final = 4000.0
+_ROOM: Final = 3000.0
 """What is read in one step, all channels together; there is always room for one reading."""
 _READING_COSTS, _SAMPLE_COSTS = 250.0, 0.12
 """Roughly the microseconds of a machine of 2020."""
