@@ -113,7 +113,7 @@ class Dtmf:
     @property
     def going(self) -> NDArray[np.bool_]:
         """`[channels]`: a digit was reported and goes on."""
-        return self._going >= 0
+        return self._told
 
     def step(self, hop: int, out: Reports) -> None:
         """The two hops after hop number `hop`."""
