@@ -5,5 +5,5 @@ Every room has a module here with `section(part, scale)`. Part `seen` is what th
 docs/detectors.md.
 """
 
-SECTIONS = ("talkoff", "dtmf", "connect", "progress", "callerid", "carriers", "calls", "activity")
+SECTIONS = ("dtmf", "talkoff", "connect", "carriers", "calls", "progress", "callerid", "activity")
 """The modules with a section, in the order of the tables."""
