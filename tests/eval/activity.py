@@ -67,7 +67,7 @@ class Kept:
 def stretches(part: Part, count: int, law: Law, seed: int, seconds: int = 30) -> Iterator[Stretch]:
     """`count` channels of `seconds`; languages in turn."""
     rng = np.random.default_rng(seed)
-    sources = list(corpus.speech(part).values())
+    sources = list(corpus.speech(part, in_suite=count <= 4).values())
     for k in range(count):
         yield _stretch(sources[k % len(sources)], law, rng, seconds * RATE)
 

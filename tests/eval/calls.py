@@ -98,8 +98,8 @@ def section(part: Part, scale: float = 1.0) -> Section:
 def calls(part: Part, scale: float) -> list[Made]:
     """Every call of a part, in an order in which both laws have some of each kind."""
     rng = np.random.default_rng(FIRST_SEED[part])
-    speech = list(corpus.speech(part).items())
-    music = list(corpus.music(part).items())
+    speech = list(corpus.speech(part, in_suite=scale <= 0.05).items())
+    music = list(corpus.music(part, in_suite=scale <= 0.05).items())
     few = max(1, round(12 * scale))
     made = [_fax(rng, k, speech) for k in range(2 * few)]
     made += [_data(rng, name) for name in DATA for _ in range(max(1, round(6 * scale)))]

@@ -164,12 +164,12 @@ def longest_s(scale: float) -> float | None:
     return None if scale >= 1 else max(240 * scale, 5.0)
 
 
-def speech(part: Part, longest_s: float | None = None) -> dict[str, Audio]:
+def speech(part: Part, longest_s: float | None = None, *, in_suite: bool = False) -> dict[str, Audio]:
     """Language and speaker -> all they say, files in a row with 0.4 s between; int16 at 8000 a second.
 
-    `longest_s` stops decoding a speaker after so much; at IN_SUITE_S or less only IN_SUITE is heard.
+    `longest_s` stops decoding a speaker after so much; at IN_SUITE_S or less, or `in_suite`, only IN_SUITE is heard.
     """
-    return _sounds(SPEECH[part], longest_s)
+    return _sounds(SPEECH[part], longest_s, in_suite)
 
 
 def voice(part: Part, longest_s: float) -> Audio:
@@ -177,13 +177,13 @@ def voice(part: Part, longest_s: float) -> Audio:
     return _joined(next(iter(SPEECH[part].values())), longest_s)
 
 
-def music(part: Part, longest_s: float | None = None) -> dict[str, Audio]:
+def music(part: Part, longest_s: float | None = None, *, in_suite: bool = False) -> dict[str, Audio]:
     """Track -> int16 at 8000 a second; `longest_s` as in `speech`."""
-    return _sounds(MUSIC[part], longest_s)
+    return _sounds(MUSIC[part], longest_s, in_suite)
 
 
-def _sounds(places: Mapping[str, Path], longest_s: float | None) -> dict[str, Audio]:
-    if longest_s is not None and longest_s <= IN_SUITE_S:
+def _sounds(places: Mapping[str, Path], longest_s: float | None, in_suite: bool) -> dict[str, Audio]:
+    if in_suite or (longest_s is not None and longest_s <= IN_SUITE_S):
         places = {name: place for name, place in places.items() if place in IN_SUITE or place.parent in IN_SUITE}
     return {name: _joined(place, longest_s) for name, place in places.items()}
 
