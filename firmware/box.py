@@ -25,7 +25,7 @@ from firmware.streams import Reports
 from firmware.wire import ClockStatus, DiskStatus, LineSnapshot, RecordingCounts, Status
 from recorder.ledger import Ledger
 
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 MINUTE_S = 60
 UNSYNCHRONISED_AFTER_S = 600
 """A box that has just been switched on is given this long to find its time server."""
