@@ -214,7 +214,8 @@ class Rig:
     def result(self) -> Result:
         loaded = sorted(
             (load(path) for path in self.data.glob("recordings/**/*.wav")),
-            key=lambda file: (file.start.first_sample, file.start.line),
+            # Two that begin alike: the one that the other continues was given up, and is the shorter.
+            key=lambda file: (file.start.first_sample, file.start.line, file.samples),
         )
         return Result(self.data, loaded, self.published, self.alarms, self.engine, self.unrecorded, self.ledger.ends)
 
