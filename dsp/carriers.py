@@ -8,7 +8,8 @@ that agree make an event, and two later ones that agree on another name correct 
 What a call has shown before decides what one look cannot: V.17 and V.32 have one spectrum and one clock (fax, or the
 class of a fax, makes it `v17`); V.90 has no clock at all downstream and is `v90` only after V.34's probing or in a call
 that was V.34 so far. V.34's line probing, V.32's AC and V.22's unscrambled ones name the modem before its data. V.21 is
-no carrier of its own within V.8's CM and JM or among the frames of a fax.
+no carrier of its own within V.8's CM and JM or among the frames of a fax. Steady noise has the shape of V.34 and of
+V.90, but no clock, and neither probing nor CM and JM go before it.
 
 Weak points: V.90 in the middle of a call looks like noise and is not told; V.34 at 2400 Bd on 1800 Hz without its
 start is `v32`; V.34 of a fax (T.30 annex F) is `v34`, a modem.
@@ -47,11 +48,10 @@ _DUE[0, [3, 5, 7, 9, 12, 16, 24, 38, 54, 64, 96]] = True
 _DUE[1::2, [[3], [5], [38], [64]]] = True
 """`[row, age]`: when to look, in paces since the channel is still: row 0 before its carrier is named, 1 and 3 after; 2
 where something else explains it. From 64 on the row repeats."""
-_CLOCK, _FAINT_CLOCK, _NO_CLOCK = 0.58, 0.48, 0.46
-"""Coherence that shows a symbol clock, that does so in the call of a machine, and that shows none."""
-_BLANKS, _ALL_BLANK = 4, 12
-"""So many looks without a clock, one after the other, in a call that was V.34: PCM codes downstream. The larger number
-where no clock was heard before."""
+_CLOCK, _NO_CLOCK = 0.58, 0.5
+"""Coherence that shows a symbol clock, and that shows none."""
+_BLANKS: Final = 4
+"""So many looks without a clock, one after the other, in a call that was V.34: PCM codes downstream."""
 _LIKE, _SO_LIKE, _MARGIN = 0.95, 0.85, 0.01
 _PROBING = 0.75
 _BROADLY = 0.9
@@ -59,9 +59,8 @@ _S1 = 0.8
 _V8_HOPS: Final = 600
 """So long after ANSam what sounds like V.21 is V.8's."""
 _CLOSE_HOPS: Final = {_V22: 130, _V34: 1200}
-_CLOCKED_HOPS, _REGRET_HOPS = 400, 170
-"""V.34's two trainings last so long together; what is sent instead of the second one's beginning, so long."""
-_BACK: Final = 3
+_CLOCKED_HOPS: Final = 400
+"""V.34's two trainings last so long together."""
 _CALLER_ID_HOPS: Final = 90
 """A caller ID on V.23 is over by then."""
 _BEFORE: Final = frozenset({"answer_tone", "calling_tone", "v21", "progress"})
@@ -92,7 +91,8 @@ class Carriers:
         self._told, self._last, self._past = (np.full(channels, _NONE, np.int16) for _ in range(3))
         self._since = np.zeros(channels, np.int64)
         self._gone = np.zeros(channels, np.int32)
-        self._v8, self._heard = (np.full(channels, -_FORGET_HOPS, np.int64) for _ in range(2))
+        self._v8, self._agreed, self._heard = (np.full(channels, -_FORGET_HOPS, np.int64) for _ in range(3))
+        """Hop of the last ANSam, of the last V.21 after it or in a fax, of the last carrier."""
         self._close_until = np.zeros(channels, np.int64)
         """Until then V.22 may yet say that it is V.22bis, and V.34 show that it is V.90: looks are frequent."""
         self._ticks, self._blanks = (np.zeros(channels, np.int32) for _ in range(2))
@@ -106,13 +106,14 @@ class Carriers:
     def restart(self, channels: NDArray[np.intp]) -> None:
         """A new call begins on these channels."""
         self._past[channels] = _NONE
+        self._ticks[channels] = self._blanks[channels] = 0
         self._v8[channels] = -_FORGET_HOPS
 
     def sign(self, event: Event, hop: int) -> None:
         """What another detector reported in the step after hop number `hop`."""
         c = event.channel
         if event.kind == "answer_tone" and event.value.startswith("ansam"):
-            self._v8[c] = hop
+            self._v8[c], self._ticks[c], self._blanks[c] = hop, 0, 0
         if event.kind in _BEFORE:
             self._explained[c] = event.end_s is None
             if event.end_s is not None and self._told[c] == _NONE:
@@ -163,9 +164,7 @@ class Carriers:
 
     def _look(self, now: int, channels: NDArray[np.intp], delay_samples: int, out: Reports) -> None:
         signs = look(self._history.last(channels, SAMPLES + delay_samples)[:, :SAMPLES])
-        calls = [out.open(c, "class") for c in channels.tolist()]
-        machine = np.array([call is not None and call.value in ("fax", "modem") for call in calls])
-        name, untried = _named(signs, np.where(machine, _FAINT_CLOCK, _CLOCK)), self._past[channels] < _V34
+        name, untried = _named(signs), self._past[channels] < _V34
         probed = probing(signs.spectra) > _PROBING if untried.any() else untried
         for at, c in enumerate(channels.tolist()):
             if probed[at]:
@@ -185,30 +184,29 @@ class Carriers:
         if number == _V22 or (number == _NONE and self._told[c] == _V22):
             return self._of_600_baud(number, at, past, signs)
         if number == _V17 and not fax:
-            number = _V34 if past == _V34 else _V32
+            number = _V34 if past == _V34 or (past == _NONE and self._agreed[c] > self._v8[c]) else _V32
         elif number == _V21 and (fax or v8 or out.open(c, "v21") is not None):
-            number = _NONE
-        elif number in (_V34, _NONE) and (v8 or past in (_V34, _V90)):
+            self._agreed[c], number = now, _NONE
+        elif number in (_V34, _NONE) and (past in (_V34, _V90) or (v8 and self._may_begin(c, number))):
             broad = _BROAD[signs.shape[at]] and signs.likeness[at] > _BROADLY
             return self._after_probing(now, c, past, float(signs.coherence[at])) if broad else (_NONE, False)
         return number, False
 
+    def _may_begin(self, c: int, number: int) -> bool:
+        """Whether V.34 may have begun after ANSam: its clock says so, or CM and JM were heard. Noise has neither."""
+        return number == _V34 or bool(self._agreed[c] > self._v8[c])
+
     def _after_probing(self, now: int, c: int, past: int, coherence: float) -> tuple[int, bool]:
         """V.34, or V.90: both begin alike and train one after the other, but V.90's downstream has no symbol clock."""
-        open_ = now < self._close_until[c]
         if coherence > _CLOCK:
             self._ticks[c] += 1
             self._blanks[c] = 0
             if past != _V90 and self._ticks[c] == 2:
                 self._close_until[c] = now + _CLOCKED_HOPS
-            if past == _V90 and open_ and self._ticks[c] >= _BACK:
-                # It was what some modems send before they train (V.34, 10.1.3.5).
-                self._close_until[c] = 0
-                return _V34, True
         elif coherence < _NO_CLOCK:
             self._blanks[c] += 1
-            if past == _V34 and open_ and self._blanks[c] >= (_BLANKS if self._ticks[c] >= 2 else _ALL_BLANK):
-                self._close_until[c], self._ticks[c] = now + _REGRET_HOPS, 0
+            if past == _V34 and now < self._close_until[c] and self._blanks[c] >= _BLANKS:
+                self._close_until[c] = 0
                 return _V90, True
         return max(past, _V34), False
 
@@ -229,7 +227,7 @@ class Carriers:
     def _tell(self, now: int, c: int, number: int, signs: Signs, at: int, out: Reports) -> None:
         self._heard[c] = now
         if self._past[c] == _NONE and number in (_V22, _V34):
-            self._close_until[c], self._ticks[c], self._blanks[c] = now + _CLOSE_HOPS[number], 0, 0
+            self._close_until[c] = now + _CLOSE_HOPS[number]
             self._closest_until = max(self._closest_until, now + _CLOSE_HOPS[number])
         self._past[c] = number
         told = int(self._told[c])
@@ -243,9 +241,8 @@ class Carriers:
         self._told[c], self._any_told = number, True
 
 
-def _named(signs: Signs, clock: float | NDArray[np.float64]) -> NDArray[np.int16]:
-    """`[n]`: number in NAMES by one look with a coherence above `clock`, -1 for none. 2400 Bd on 1800 Hz is `v17`, 600
-    Bd `v22`."""
+def _named(signs: Signs) -> NDArray[np.int16]:
+    """`[n]`: number in NAMES by one look, -1 for none. 2400 Bd on 1800 Hz is `v17`, 600 Bd `v22`."""
     clocked = _OF_CLOCK[signs.clock]
     of_2400 = clocked == _V17
     clocked = np.where(of_2400 & (signs.centre_hz < 1755), _V29, clocked)
@@ -265,4 +262,4 @@ def _named(signs: Signs, clock: float | NDArray[np.float64]) -> NDArray[np.int16
 def recognise(x: NDArray[np.float32]) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
     """For `x[channels, n]`: the number in `NAMES` by its last 350 ms alone, -1 for none, and the likeness."""
     signs = look(x[:, -SAMPLES:])
-    return _named(signs, _CLOCK), signs.likeness
+    return _named(signs), signs.likeness

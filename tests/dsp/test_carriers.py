@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from cffi_bindings import spandsp
-from dsp import g711
+from dsp import g711, levels
 from dsp.carrier_signs import CLOCKS, SAMPLES, constellation, look, probing
 from dsp.carriers import NAMES, recognise
 from dsp.detectors import Detectors
@@ -132,6 +132,31 @@ def test_steady_noise_and_ringing_are_no_carrier() -> None:
     rows.append(9000 * np.sin(2 * np.pi * 25 * t) * (t % 5 < 1) + rng.normal(0, 10, t.size))
     d = Detectors(len(rows), "alaw", "cn", ["carrier"])
     assert d.feed(g711.encode(signals.clip(np.stack(rows)), "alaw")) + d.close() == []
+
+
+@pytest.mark.parametrize("before", ["", "ans", "ansam", "dial"])
+def test_noise_of_the_telephone_band_is_no_carrier(before: str) -> None:
+    """It has the shape of V.34 and stands as still; so does the noise under a tone when that ends."""
+    rng = np.random.default_rng(13)
+    n = 9 * 8000
+    lead = np.zeros(n)
+    if before:
+        seconds = 3.0 if before != "dial" else 9.0
+        hz = 450 if before == "dial" else 2100
+        sent = modem_signals.tone(seconds, hz, 1, am=0.2 * (before == "ansam"), rng=rng)
+        lead[4000 : 4000 + sent.size] = sent[: n - 4000]
+    rows = []
+    for dbm0 in (-20, -30, -40):
+        for low_hz, high_hz in ((300, 3400), (200, 3600), (600, 3000)):
+            spectrum = np.fft.rfft(rng.normal(0, 1, n))
+            hz_of = np.fft.rfftfreq(n, 1 / 8000)
+            noise = np.fft.irfft(spectrum * ((hz_of > low_hz) & (hz_of < high_hz)), n)
+            scale = levels.rms_of_0dbm0("alaw") * 10 ** (dbm0 / 20)
+            rows.append(scale * (noise / np.sqrt(np.mean(noise**2)) + 10 ** (16 / 20) * lead))
+    events = signals.heard(signals.clip(np.stack(rows)))
+    assert not [e for e in events if e.kind == "carrier"]
+    machines = {e.value for e in events if e.kind == "class"} & {"fax", "modem"}
+    assert machines == ({"modem"} if before == "ansam" else set())
 
 
 def test_a_new_call_does_not_inherit_the_one_before() -> None:
