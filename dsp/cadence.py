@@ -8,7 +8,9 @@ A tone is told when enough of its cadence was heard and no other tone of the pla
 * a continuous tone once it has outlasted every burst of its frequencies;
 * a slow one (bursts of 0.8 s or more) after one burst and 0.8 s of pause, or a pause and a burst;
 * a fast one after burst, pause and burst; one with more parts after all of them, a last long pause only begun;
-* frequencies in turn once the last has sounded for its least length.
+* frequencies in turn once the last has sounded for its least length;
+* call waiting, which sounds during talk, once its bursts came twice exactly alike: with a quiet pause only when that
+  lasts for its whole length, too, or after a third time. A ring-back that is cut off by the answer is none.
 
 Pauses in which something else sounded ask for one part more, and a digit in a pause ends every cadence. A pause of
 60 ms inside a burst is none: a click, or a frame that was lost. The event ends where its last burst did, said when
@@ -17,6 +19,7 @@ continuous tone.
 """
 
 from itertools import pairwise
+from math import inf
 from typing import Final, NamedTuple
 
 from dsp.reports import Reports
@@ -37,6 +40,11 @@ _REMEMBERED: Final = 11
 _LEAST_CONTINUOUS_S: Final = 0.8
 _LEAST_SINGLE_S: Final = 1.0
 _LEAST_DIAL: Final = 12
+_ALIKE_S, _ALIKE_HZ = 0.045, 6.5
+_LONG_PERIOD_S: Final = 8.0
+"""No ring-back has a period so long."""
+_TELLING_S: Final = 0.3
+"""A burst of this length that stands still is rare in speech."""
 
 
 class Stretch(NamedTuple):
@@ -77,7 +85,9 @@ class Pattern:
             for on, off in zip(t.cadence_s[::2], t.cadence_s[1::2], strict=True)
             if self.parts[0][0] <= on <= self.parts[0][1]
         ]
-        self.silence_s = max([_SLOW_S, *(1.15 * off + 0.1 for off in rivals)])
+        self.in_talk = tone.value == "call_waiting"
+        off_s = self.parts[-1][0] if self.in_talk else _SLOW_S
+        self.silence_s = max([off_s, *(1.15 * off + 0.1 for off in rivals)])
         self.longest_off_s = max((high for _, high in self.parts[1::2]), default=0.0)
         self.family = [self]
         """The forms in which this value stands in the plan, for the same frequencies."""
@@ -103,6 +113,8 @@ class Pattern:
     def follows(self, stretches: list[Stretch], pause: Stretch | None) -> int:
         """How many stretches, a pause that goes on among them, make this tone sure; 0: it is not."""
         n, last = self.tail(stretches)
+        if self.in_talk:
+            return self._twice(stretches, n, last, pause)
         need = self.need
         if any(s.set_ == OTHER for s in stretches[-n:]):
             need = max(3, need) + 1
@@ -111,6 +123,23 @@ class Pattern:
             if self.tone.cadence_s[(last + 1) % len(self.parts)] >= _SLOW_S:
                 return n + 1 if self.silence_s <= pause.length_s <= off[1] else 0
         return n if n >= need else 0
+
+    def _twice(self, stretches: list[Stretch], n: int, last: int, pause: Stretch | None) -> int:
+        """As `follows`, where the tone sounds during talk."""
+        own = stretches[-n:] if n % 2 else stretches[len(stretches) - n + 1 :]
+        period = len(self.parts)
+        if n == 0 or len(own) < 2 * period - 1 or not all(map(_alike, own[::2], own[period::2])):
+            return 0
+        if len(own) > 2 * period:
+            return n
+        if any(s.set_ == OTHER for s in own):
+            return n if self.tone.cadence_s[0] >= _TELLING_S else 0
+        if sum(self.tone.cadence_s) >= _LONG_PERIOD_S:
+            return n
+        after = (last + 1) % period
+        if pause is None or pause.set_ != 0 or self.tone.cadence_s[after] < _SLOW_S:
+            return 0
+        return n + 1 if self.parts[after][0] <= pause.length_s <= self.parts[after][1] else 0
 
     def goes_on(self, stretches: list[Stretch]) -> bool:
         """Whether the last burst, and the pause before it, may be parts of this tone that was told."""
@@ -142,6 +171,10 @@ class Pattern:
         if not low <= stretch.length_s <= high:
             return False
         return self._on(stretch, 0) if part % 2 == 0 else stretch.set_ in (0, OTHER)
+
+
+def _alike(one: Stretch, other: Stretch) -> bool:
+    return abs(one.length_s - other.length_s) <= _ALIKE_S and abs(one.hz - other.hz) <= _ALIKE_HZ
 
 
 class Patterns:
@@ -223,9 +256,11 @@ class Cadence:
         last, told = self.last, self._told
         if last is None or now > 0:
             return []  # What follows is seen when the burst ends.
-        if told is not None and (step >= self._due(last) or (now == OTHER and not told.steady)):
+        over = told is not None and step >= self._due(last)
+        if told is not None and (over or (now == OTHER and not told.steady and not told.in_talk)):
             self._end(out, -1)
-            del self._stretches[:-1]
+            # In silence the last burst was of that tone, and is of no other.
+            self._stretches = [last._replace(hz=inf) if over else last]
         if self._told is None:
             self._match(Stretch(self._pause, last.end, step), out)
         return self._looks(last, step)

@@ -148,6 +148,35 @@ def test_noise_and_hum_under_a_faint_tone() -> None:
         ]
 
 
+@pytest.mark.parametrize("zone", list(ZONES))
+@pytest.mark.parametrize("then", ["silence", "speech"])
+def test_a_ring_back_that_is_answered_in_its_burst_is_no_call_waiting(zone: Zone, then: str) -> None:
+    """Cut off at every 50 ms of the burst, and begun at every eighth of the cadence."""
+    ringback = ZONES[zone].tone("ringback")
+    period = sum(ringback.cadence_s)
+    talk = signals.recorded(signals.SOUNDS / "en_US_f_Allison", 1, 9, 3)[0]
+    after = talk if then == "speech" else signals.silence(9)
+    lines = []
+    for k, on_s in enumerate(np.arange(0.05, sum(ringback.cadence_s[:-1]) + 0.05, 0.05)):
+        sound = signals.progress(ringback, 3 * period)[
+            round(k % 8 * period / 8 * 8000) : round((2 * period + on_s) * 8000)
+        ]
+        lines.append(g711.encode(line(sound, after), "alaw"))
+    said = progress.heard(zone, "alaw", lines)
+    assert [{e.value for _, e in one} for one in said] == [{"ringback"}] * len(lines)
+
+
+@pytest.mark.parametrize("zone", ["cn", "us", "hk"])
+def test_call_waiting_in_talk(zone: Zone) -> None:
+    """Two bursts with speech of the near end between them, which rests while they sound."""
+    tone = ZONES[zone].tone("call_waiting")
+    on, off = (round(s * 8000) for s in tone.cadence_s)
+    (talk,) = signals.recorded(signals.SOUNDS / "en_US_f_Allison", 1, 25, 3)
+    burst = signals.progress(tone, on / 8000)
+    x = np.concatenate([talk[: 3 * 8000], burst, talk[3 * 8000 :][:off], burst, talk[: 2 * 8000]])
+    assert told(signals.heard(line(x), "alaw", zone, ["progress"])) == ["call_waiting"]
+
+
 def test_what_cadences_say_without_audio() -> None:
     """Three bursts of 0.36 s are busy in China; five of them are still one event, which ends when the sixth is due."""
     patterns, out = cadence.Patterns(ZONES["cn"]), Reports()
