@@ -286,10 +286,12 @@ class Calls:
         return decisions
 
     def caller_id(self, sample: int, number: str | None, name: str | None) -> list[Decision]:
-        """Caller ID, begun at `sample`: before the first ring, between two, or a moment before the answer."""
+        """Caller ID, begun at `sample`: before the first ring, between two, or a moment before the answer.
+        One without a number (withheld) does not take away a number that is known."""
         incoming = self.facts.direction is Direction.IN and (self._seized is None or sample < self._seized)
         if self._ringing is not None or (self._seized is not None and incoming):
-            self.facts = replace(self.facts, caller=number, name=name)
+            if number is not None or self.facts.caller is None:
+                self.facts = replace(self.facts, caller=number, name=name)
         elif self._seized is None:
             self._caller_id = (sample, number, name)
         return []

@@ -2,13 +2,14 @@
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Any
 
 from firmware.analysis import NEVER
-from firmware.calls import Calls
+from firmware.calls import Calls, Facts
 from firmware.config import LineConfig
 from firmware.lines import Input, State
 from firmware.orders import Missing
-from recorder.model import CallClass, Direction, RecordingStart
+from recorder.model import CallClass, Direction, RecordingEnd, RecordingStart, StopReason
 
 NOTHING = (Direction.UNKNOWN, None, None, CallClass.NONE)
 
@@ -65,3 +66,14 @@ class Line:
     view: View = View()
     shown: tuple[object, ...] = ()
     """What `view` was made from."""
+
+
+def ending(reason: StopReason, detail: dict[str, Any], facts: Facts, first_sample: int) -> RecordingEnd:
+    """The end of a recording that began at `first_sample`, with what is known of the call."""
+    answered = facts.answered_sample
+    return RecordingEnd(
+        stop_reason=reason, stop_detail=detail, direction=facts.direction, caller=facts.caller,
+        dialled=facts.dialled or None, name=facts.name, call_class=facts.call_class,
+        class_confidence=float(facts.class_confidence), class_evidence=facts.class_evidence,
+        ring_samples=facts.ring_samples, answered_sample=None if answered is None else max(0, answered - first_sample),
+    )  # fmt: skip

@@ -23,7 +23,7 @@ from firmware.calls import Calls
 from firmware.cards import Card, LineEvent, LineEventKind
 from firmware.clock import NS, RATE, Moment
 from firmware.config import LineConfig
-from firmware.line import NOTHING, Line, Live, View
+from firmware.line import NOTHING, Line, Live, View, ending
 from firmware.lines import OFF_HOOK, Input, Output, State, step
 from firmware.orders import Close, Feed, Gone, GoOn, Hold, Known, Missing, Open, Say, add_missing
 from firmware.writer import LedgerQueue
@@ -155,7 +155,7 @@ class Switch:
         """What is known of a running recording now, as its end."""
         line = next((line for line in self.lines if line.live is not None and line.live.start.handle == handle), None)
         facts = decided.Facts() if line is None else line.calls.facts
-        return _end(reason, detail, facts, 0 if line is None or line.live is None else line.live.first_sample)
+        return ending(reason, detail, facts, 0 if line is None or line.live is None else line.live.first_sample)
 
     # What is heard.
 
@@ -221,8 +221,9 @@ class Switch:
                 sure = event.value in ("fax", "modem") and event.confidence >= SURE_CLASS
                 self._answering(line, CLASSES[event.value], self.now, sure)
         elif event.kind == "cid":
-            name = event.evidence.get("name")
-            self._decide(line, line.calls.caller_id(start, event.value or None, str(name) if name else None))
+            if not str(event.evidence.get("type", "")).endswith("_waiting"):  # A message that waits is of no caller.
+                name = event.evidence.get("name")
+                self._decide(line, line.calls.caller_id(start, event.value or None, str(name) if name else None))
         elif first and event.kind == "dtmf":
             self._input(line, Input.DIGIT, start, value=event.value)
         elif not first and event.id == line.tone[0]:
@@ -373,7 +374,7 @@ class Switch:
     def _finish(self, line: Line, live: Live, end: decided.End) -> None:
         line.live = None
         said = msgspec.structs.replace(
-            _end(end.reason, end.detail, end.facts, live.first_sample),
+            ending(end.reason, end.detail, end.facts, live.first_sample),
             anchor=self._anchor_at(end.sample, live.first_sample), discard=end.discard,
         )  # fmt: skip
         self._feed.orders.append(Close(live.start.handle, end.sample, said))
@@ -445,13 +446,3 @@ class Switch:
             sample=sample - first_sample, utc_ns=m.utc_ns - behind_ns, boottime_ns=m.boottime_ns - behind_ns,
             boot_id=m.boot_id, synchronised=m.synchronised,
         )  # fmt: skip
-
-
-def _end(reason: StopReason, detail: dict[str, Any], facts: decided.Facts, first_sample: int) -> RecordingEnd:
-    answered = facts.answered_sample
-    return RecordingEnd(
-        stop_reason=reason, stop_detail=detail, direction=facts.direction, caller=facts.caller,
-        dialled=facts.dialled or None, name=facts.name, call_class=facts.call_class,
-        class_confidence=float(facts.class_confidence), class_evidence=facts.class_evidence,
-        ring_samples=facts.ring_samples, answered_sample=None if answered is None else max(0, answered - first_sample),
-    )  # fmt: skip

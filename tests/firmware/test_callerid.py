@@ -45,3 +45,22 @@ def test_number_and_name_stand_in_the_catalogue(
     assert (row.number, row.name) == (NUMBER, name)
     marks = [mark for mark in file.marks if mark.kind == "cid"]
     assert {mark.value for mark in marks} == {NUMBER}
+
+
+@pytest.mark.parametrize(
+    "second",
+    [message(0x82, [(1, b"09301245"), (0x0B, b"\xff")]), message(0x80, [(1, b"09301245"), (4, b"P")])],
+    ids=["a message waits", "withheld"],
+)
+def test_a_message_without_a_number_does_not_take_away_the_one_that_is_known(tmp_path: Path, second: bytes) -> None:
+    card = ScriptedCard(20)
+    for ring_s in (2, 7, 12):
+        card.tell(ring_s * S, LineEventKind.RING_ON)
+        card.tell((ring_s + 1) * S, LineEventKind.RING_OFF)
+    for data, at_s in ((_FSK, 3.2), (second, 8.2)):
+        around = Around(-20.0, 30.0, before_s=0.1, after_s=0.1)
+        card.lay(round(at_s * S), on_line(keyed(data), "alaw", around, np.random.default_rng(1))[0])
+    card.lift(14 * S, 18 * S)
+    (file,) = run(tmp_path, card).files
+    assert file.end is not None and (file.end.caller, file.end.name) == (NUMBER, NAME)
+    assert {mark.value for mark in file.marks if mark.kind == "cid"} == {NUMBER}

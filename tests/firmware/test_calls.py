@@ -60,6 +60,16 @@ def test_caller_id_before_the_first_ring_belongs_to_it_and_an_old_one_does_not()
         assert calls.facts.caller == caller
 
 
+def test_a_withheld_number_does_not_replace_one_that_is_known() -> None:
+    calls = Calls(RecordingConfig())
+    calls.rung(S)
+    calls.caller_id(2 * S, None, "Private")
+    assert (calls.facts.caller, calls.facts.name) == (None, "Private")
+    calls.caller_id(3 * S, "5039", "Office")
+    calls.caller_id(4 * S, None, None)
+    assert (calls.facts.caller, calls.facts.name) == ("5039", "Office")
+
+
 def test_a_missed_call_leaves_nothing_to_the_next() -> None:
     calls = Calls(RecordingConfig())
     calls.rung(S)
