@@ -6,11 +6,13 @@ the quietest step of the last 1.6 s (minimum statistics after R. Martin, 2001, w
 480 ms where these stood still, as noise does when a line is switched through. It never rises above -39 dBm0, so that
 steady loud sound stays sound.
 
-A step is loud well above either floor, and faint a little above it. Speech is sound that no tone, digit or carrier
-explains: it begins with two loud steps of three, reaches back over the faint ones before them, goes on while steps are
-loud or two running are faint, and ends with the last of these, which is known 160 ms later. Sound that turns out to be
-a tone or a carrier was no speech: its event is withdrawn, which is an end at its start. On a line that carries data
-only what is voiced is speech.
+A step is loud well above either floor, and faint a little above it. Speech is sound that moves and that no tone, digit
+or carrier explains: it begins with two loud steps of three, reaches back over the faint ones before them, goes on while
+steps are loud or two running are faint, and ends with the last of these, which is known 160 ms later. Sound whose level
+stands still within 3 dB, whatever it is, waits: if it moves it was speech from its beginning, if it ends it was none,
+unless it was too short to know. So tones are no speech before anybody has named them, and what only might be a tone
+takes no speech away. Sound that turns out to be a tone or a carrier after all was no speech: its event is withdrawn,
+which is an end at its start. On a line that carries data only what is voiced is speech.
 
 For the class of a call, `voiced` marks steps with most of their energy between 150 and 750 Hz, where speech and music
 have it and modems do not.
@@ -100,6 +102,19 @@ class Activity:
         steps = np.arange(first, min(end_step, self.steps)) % LEVELS
         return float(self._levels[steps, 0, channel].max(initial=FLOOR_DBM0))
 
+    def moves(self, c: NDArray[np.intp]) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
+        """Whether what sounds on channels `c` is louder at one time than at another, as tones and noise are not, and
+        how many of its last 280 ms are known: the steps between two others that are loud as well."""
+        loud = self.loud_lately[np.arange(self.slot + 1 - _LOOK_STEPS, self.slot + 1)[:, None] % LATELY, c]
+        levels = self.heard_dbm0(_LOOK_STEPS)[:, c]
+        inner = loud[:-2] & loud[1:-1] & loud[2:]
+        most = np.where(inner, levels[1:-1], -np.inf).max(0)
+        least = np.where(inner, levels[1:-1], np.inf).min(0)
+        moves = most - least > _MOVES_DB
+        # The newest step may be cut where the sound ends, but not where it rises.
+        moves |= inner[-1] & (levels[-1] - levels[-2] > _MOVES_DB)
+        return moves, np.add.reduce(inner, 0, dtype=np.intp)
+
     def step(self) -> None:
         """Take the bank's last step."""
         bank = self._bank
@@ -149,13 +164,22 @@ class Activity:
 
 
 _ENOUGH: Final = np.array([(bits & 7).bit_count() >= 2 for bits in range(256)])
+_BACK: Final = np.array([next((n for n in range(8) if not bits >> n & 3), 8) for bits in range(256)])
+"""How far back two steps running without any sound lie."""
 _HANGOVER_STEPS: Final = 8
 """As many as the steps that are remembered as bits: speech is over when none of them is set."""
 _EXPLAINED: Final = np.uint8(31)
-"""Speech that goes on is over when five steps running are explained; one or two are a vowel that looks like a tone."""
+"""Speech that goes on is over when five steps running are explained; one or two are a digit's worth of a vowel."""
 _WITHDRAWN_STEPS: Final = 32
 _EXPLAINED_STEPS: Final = 7
 _NEAR_STEPS: Final = 8
+_LOOK_STEPS: Final = 14
+"""A cadence's pauses and the bursts on either side of them are looked at together."""
+_MOVES_DB = np.float32(3.0)
+"""The beats of two tones that are 40 Hz apart move the levels of steps by 2 dB, noise by some 1.5 dB."""
+_BRIEF_STEPS: Final = 7
+_KNOWN: Final = 3
+"""What is over so soon after its beginning, with fewer steps known, is not said to stand still."""
 _OTHERS: Final = ("dtmf", "cng", "answer_tone", "calling_tone", "v21", "carrier", "progress")
 
 
@@ -165,49 +189,66 @@ class Speech:
     def __init__(self, channels: int) -> None:
         # The last eight steps of a channel as bits, the newest lowest: what was speech, at least faint, explained.
         self._heard, self._faint, self._explained = (np.zeros(channels, np.uint8) for _ in range(3))
+        self._since_explained = _HANGOVER_STEPS
         self.on = np.zeros(channels, np.bool_)
+        self._held = np.zeros(channels, np.bool_)
+        """There is sound of which it is not known yet whether it moves."""
         self._began, self._ended = (np.zeros(channels, np.int64) for _ in range(2))
+        self._last_held = np.full(channels, -_LOOK_STEPS, np.int64)
 
-    def step(self, activity: Activity, explained: NDArray[np.bool_], doubtful: NDArray[np.bool_], out: Reports) -> None:
-        """After each step of `activity`. `explained`: a tone, a digit or data sounds there; `doubtful`: no speech
-        begins there, but it may go on."""
-        faint, heard = self._faint, self._heard
-        speech = (faint & 1).view(np.bool_)
+    def step(self, activity: Activity, explained: NDArray[np.bool_] | None, out: Reports) -> None:
+        """After each step of `activity`. `explained`: a tone, a digit or data that was told sounds there; None:
+        nowhere."""
+        faint, heard, on = self._faint, self._heard, self.on
         faint <<= 1
         faint |= activity.faint
-        speech &= activity.faint
-        speech &= self.on
+        speech = (faint & 3) == 3
+        speech &= on
         speech |= activity.loud
-        self._explained <<= 1
-        self._explained |= explained
-        over = (self._explained & _EXPLAINED) == _EXPLAINED
-        np.putmask(heard, over, heard & ~_EXPLAINED)
-        speech &= ~np.where(self.on, over, explained | doubtful)
+        self._since_explained = 0 if explained is not None else self._since_explained + 1
+        if self._since_explained <= _HANGOVER_STEPS:
+            self._explained <<= 1
+            if explained is not None:
+                self._explained |= explained
+                over = (self._explained & _EXPLAINED) == _EXPLAINED
+                np.putmask(heard, over, heard & ~_EXPLAINED)
+                speech &= ~np.where(on, over, explained)
+                self._held &= ~explained
+                self._last_held[explained] = -_LOOK_STEPS
         heard <<= 1
         heard |= speech
-        now = _ENOUGH[heard]
-        now |= self.on
-        now &= heard > 0
-        changed = now != self.on
-        self.on = now
-        if changed.any():
-            for c in changed.nonzero()[0].tolist():
-                if now[c]:
-                    self._begin(c, activity.steps, out)
-                else:
-                    self._end(c, activity, out)
+        new = _ENOUGH[heard]
+        new |= self._held
+        new &= ~on
+        over = heard == 0
+        over &= on
+        if new.any():
+            c = new.nonzero()[0]
+            self._consider(c, activity, out)
+        if over.any():
+            for channel in over.nonzero()[0].tolist():
+                self._end(channel, activity, out)
 
-    def _begin(self, c: int, steps: int, out: Reports) -> None:
-        """Two of the last three steps were loud: back over what was faint before them."""
-        bits, back = int(self._faint[c]) | int(self._heard[c]), 0
-        while bits >> back & 3:
-            back += 1
-        first = max(steps - max(back, 2), int(self._ended[c]))
-        self._began[c] = first
-        out.begin(c, "speech", first * STEP, "speech", 0.8)
+    def _consider(self, c: NDArray[np.intp], activity: Activity, out: Reports) -> None:
+        """Sound on channels `c`: speech if it moves, or is over before it can be known to stand still."""
+        now = activity.steps
+        first = now - self._last_held[c] > _HANGOVER_STEPS
+        if first.any():
+            f = c[first]
+            back = np.maximum(_BACK[self._faint[f] | self._heard[f]], 2)
+            self._began[f] = np.maximum(now - back, self._ended[f])
+        enough = _ENOUGH[self._heard[c]]
+        self._last_held[c[enough]] = now
+        moves, known = activity.moves(c)
+        speech = moves | ~enough & (known < _KNOWN) & (now - self._began[c] <= _BRIEF_STEPS)
+        self._held[c] = enough & ~speech
+        for channel in c[speech].tolist():
+            self.on[channel] = True
+            out.begin(channel, "speech", int(self._began[channel]) * STEP, "speech", 0.8)
 
     def _end(self, c: int, activity: Activity, out: Reports) -> None:
         """At the last step of speech; where something else began, or at the start if that began there too."""
+        self.on[c] = False
         began, end = int(self._began[c]), activity.steps - _HANGOVER_STEPS
         if end - began <= _WITHDRAWN_STEPS and int(self._explained[c]).bit_count() >= _EXPLAINED_STEPS:
             end = began

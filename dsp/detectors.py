@@ -59,7 +59,7 @@ class Detectors:
         """
         self.kinds = _checked(channels, law, zone, detectors)
         heard = _heard(self.kinds)
-        self._out = Reports()
+        self._out = Reports(channels)
         self._pending = np.empty((channels, STEP), np.uint8)
         self._filled = 0
         self._hop = 0
@@ -173,28 +173,37 @@ class Detectors:
 
     def _judge(self, hop: int, before: int) -> None:
         """Carriers, speech and class, which rest on what the others heard in this step."""
-        explained = self._something_else()
-        plain, doubtful = ~explained, self._none
-        if self._dtmf is not None and self._dtmf.any_sounding:
-            doubtful = self._dtmf.sounding
+        out = self._out
+        plain = ~self._something_else()
         if self._carriers is not None:
-            for event in self._out.since(before):
+            for event in out.since(before):
                 self._carriers.sign(event, hop)
-            self._carriers.step(hop, self._activity, self._out)
+            self._carriers.step(hop, self._activity, out)
             if self._carriers.any_still:
-                # Steady noise stands still too, but is not loud; a word in it may begin.
-                still = self._carriers.still & np.logical_and.reduce(self._activity.loud_lately, axis=0)
-                plain &= ~still
-                doubtful = doubtful | still
+                # Steady noise stands still too, but is not loud.
+                plain &= ~(self._carriers.still & np.logical_and.reduce(self._activity.loud_lately, axis=0))
         if self._speech is not None:
-            if self._class is not None and self._class.any_machine:
-                explained = explained | (self._class.machine & ~self._activity.voiced)
-            self._speech.step(self._activity, explained, doubtful, self._out)
+            self._speech.step(self._activity, self._explained(), out)
         if self._class is not None:
-            for event in self._out.since(before):
+            for event in out.since(before):
                 if event.end_s is None:
-                    self._class.sign(event, self._out)
-            self._class.step(self._activity, plain, self._out)
+                    self._class.sign(event, out)
+            self._class.step(self._activity, plain, out)
+
+    def _explained(self) -> NDArray[np.bool_] | None:
+        """`[channels]`: a tone, a digit or data that was told sounds, so what is heard is no speech. None: nowhere."""
+        out, found = self._out, None
+        if out.any_told:
+            found = out.told > 0
+        if out.any_cadence and self._progress is not None:
+            # In the pauses of a cadence somebody may speak.
+            cadences = self._progress.heard()
+            cadences &= out.cadences
+            found = cadences if found is None else found | cadences
+        if self._class is not None and self._class.any_machine:
+            data = self._class.machine & ~self._activity.voiced
+            found = data if found is None else found | data
+        return found
 
     def _something_else(self) -> NDArray[np.bool_]:
         """`[channels]`: a tone, a digit or data sounds, so what is heard is no speech. Not to be changed."""

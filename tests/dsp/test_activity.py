@@ -10,7 +10,7 @@ from cffi_bindings import spandsp
 from dsp import Detectors, g711, levels
 from dsp.events import Event
 from dsp.g711 import Law
-from dsp.zones import ZONES
+from dsp.zones import ZONES, Zone
 from tests.dsp import signals
 from tests.eval.tap import tap
 
@@ -49,11 +49,33 @@ def test_noise_that_is_switched_on_is_quiet_after_half_a_second() -> None:
     assert sum((e.end_s or 0) - e.start_s for e in speech) <= 0.66
 
 
-@pytest.mark.parametrize("name", ["dial", "busy", "congestion", "ringback"])
-def test_progress_tones_are_no_speech(name: str) -> None:
-    tone = signals.progress(ZONES["cn"].tone(name), 20)
-    events = signals.heard(signals.with_noise(np.concatenate([signals.silence(1), tone]), -55))
-    assert talk_s(events) < 0.2
+def said(side: NDArray[Any], zone: Zone = "cn") -> list[Event]:
+    """The reports of speech."""
+    return [e for e in signals.heard(side, zone=zone) if e.kind == "speech"]
+
+
+@pytest.mark.parametrize("zone", sorted(ZONES))
+def test_progress_tones_are_not_even_for_a_moment_speech(zone: Zone) -> None:
+    for tone in ZONES[zone].tones:
+        for level_dbm0 in (-5, -33):
+            side = signals.at_level(np.concatenate([signals.silence(2), signals.progress(tone, 6)]), level_dbm0)
+            assert said(signals.with_noise(side, -55), zone) == [], tone
+
+
+def test_bursts_of_any_tone_and_of_noise_are_no_speech() -> None:
+    n = np.arange(8 * 8000)
+    keyed = signals.keyed([0.3, 0.3], n.size) * (n > 16000)
+    noise = np.random.default_rng(3).normal(size=n.size)
+    for sound in (np.sin(n * 0.2), np.sin(n * 0.61) + np.sin(n * 0.7), np.sin(n), noise):
+        assert said(signals.with_noise(signals.at_level(sound * keyed, -20), -60)) == []
+
+
+def test_a_voice_in_the_pause_of_ringing_is_kept_from_its_beginning() -> None:
+    ringing = signals.progress(ZONES["cn"].tone("ringback"), 12).astype(float)
+    at = round(6.8 * 8000)
+    ringing[at : at + TALK.size] += TALK
+    speech = signals.final(signals.heard(signals.with_noise(ringing, -60)), "speech")
+    assert speech and abs(speech[0].start_s - 6.8) < 0.25
 
 
 def test_digits_are_no_speech() -> None:
