@@ -2,7 +2,9 @@
 
 Machines are named by their signs: fax by V.21's HDLC flags, CNG or a fax carrier; modem by a carrier, an answer tone
 with reversals or modulation (V.8), Bell's answer tone, a calling tone. Plain 2100 Hz belongs to both and decides
-nothing. A Super-G3 fax sends ANSam and V.8 too: CNG or flags make it fax, and what is fax stays fax.
+nothing. A Super-G3 fax sends ANSam and V.8 too: CNG or flags make it fax, and what is fax stays fax. Only where flags
+alone said so, and no message was as long as the shortest of T.30 (a preamble of 0.85 s and a frame), may it have been
+V.8bis, which sends HDLC on V.21 as well: ANSam after it, or a data carrier, which no fax has, makes that a modem.
 
 Speech and music are told by how levels move over 2.56 s, looked at every 640 ms: speech has deep pauses, falls far
 below its peaks for a third of the time and changes between voiced and unvoiced; music on hold is dense and its colour
@@ -32,6 +34,8 @@ from dsp.reports import Reports
 from dsp.tones import HOP, STEP
 
 FAX_CARRIERS: Final = frozenset({"v27ter", "v29", "v17"})
+_DATA_CARRIERS: Final = frozenset({"v22", "v22bis", "v32", "v34", "v90"})
+_FAX_MESSAGE_S: Final = 1.0
 
 # How sure each sign is; a sign replaces a class that rests on a weaker one.
 _CERTAIN, _STRONG, _WEAK, _HEARD, _LITTLE = 5, 4, 3, 2, 1
@@ -63,6 +67,8 @@ class Classifier:
         self._rank = np.zeros(channels, np.int8)
         self.machine = np.zeros(channels, np.bool_)
         self.any_machine = False
+        self._flags: dict[int, Event] = {}
+        """By channel: the message, so far not as long as a fax's, on which the class of fax rests alone."""
         self._since = np.zeros(channels, np.int64)
         self._leaning = np.zeros(channels, np.float32)
         """Sum of verdicts: below zero voice, above music."""
@@ -82,17 +88,28 @@ class Classifier:
         self._since[channels] = self._steps
         for channel in channels.tolist():
             out.forget(channel, "class")
+            self._flags.pop(channel, None)
 
     def step(self, activity: Activity, plain: NDArray[np.bool_], out: Reports) -> None:
         """After each step of `activity`; `plain`: no tone, digit or carrier sounds."""
         at = self._steps % _WINDOW
         np.logical_not(plain, out=self._explained[at])
         self._steps += 1
+        if self._flags:
+            self._time_messages(out)
         if self._steps % LATELY == 0:
             some = slice(at + 1 - LATELY, at + 1)
             self._loud[some], self._voiced[some] = activity.loud_lately, activity.voiced_lately
             if self._steps % _PACE == 0:
                 self._judge(activity, out)
+
+    def _time_messages(self, out: Reports) -> None:
+        """A message as long as a fax's leaves no doubt."""
+        now_s = self._steps * STEP / RATE
+        for channel in [c for c, flags in self._flags.items() if now_s - flags.start_s > _FAX_MESSAGE_S]:
+            flags, going_on = self._flags[channel], out.open(channel, "v21")
+            if going_on is not None and going_on.id == flags.id:
+                del self._flags[channel]
 
     def _judge(self, activity: Activity, out: Reports) -> None:
         order = np.arange(self._steps, self._steps + _WINDOW) % _WINDOW
@@ -152,13 +169,25 @@ class Classifier:
         evidence: dict[str, object] = {"sign": event.kind, "value": value}
         match event.kind:
             case "v21":
+                now = out.open(c, "class")
+                if now is None or now.value != "fax" or c in self._flags:
+                    self._flags[c] = event
                 self._machine(c, "fax", _CERTAIN, evidence, out)
             case "carrier":
                 now = out.open(c, "class")
+                if c in self._flags and value in _DATA_CARRIERS and out.open(c, "v21") is None:
+                    del self._flags[c]
+                    self._set(c, "modem", _CERTAIN, evidence, out)
+                    return
                 fax = value in FAX_CARRIERS and (now is None or now.value != "modem")
+                if fax:
+                    self._flags.pop(c, None)
                 self._machine(c, "fax" if fax else "modem", _STRONG, evidence, out)
             case "cng":
+                self._flags.pop(c, None)
                 self._machine(c, "fax", _WEAK, evidence, out)
+            case "answer_tone" if value in ("ansam", "ansam_pr") and self._flags.pop(c, None) is not None:
+                self._set(c, "modem", _WEAK, evidence, out)
             case "answer_tone" if value != "ans":
                 self._machine(c, "modem", _WEAK, evidence, out)
             case "calling_tone":

@@ -8,6 +8,7 @@ from cffi_bindings.spandsp import CallerIdStandard, ConnectTone, Fsk
 from dsp.carriers import recognise
 from dsp.zones import ZONES, Zone
 from tests.dsp import signals
+from tests.eval import modem_signals
 
 KINDS = {
     ConnectTone.CNG: ("cng", "cng"),
@@ -68,6 +69,28 @@ def test_a_v22bis_call_is_modem(guard_hz: int, far: float) -> None:
 def test_a_v8_call_is_modem_at_its_answer_tone() -> None:
     events = signals.heard(signals.mixed(*spandsp.v8_call()))
     assert signals.values(events, "class") == ["modem"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("from_answer_tone", [True, False])
+def test_the_messages_of_v8bis_do_not_make_a_data_call_a_fax(seed: int, from_answer_tone: bool) -> None:
+    """They are HDLC on V.21, but short; ANSam, or the carrier of who has missed it, says what they were."""
+    call, before = modem_signals.v34_call(np.random.default_rng(seed)), modem_signals.v8bis(np.random.default_rng(seed))
+    start = 0 if from_answer_tone else round(8000 * (call.carriers[0].onset_s - 1.5))
+    answerer = np.concatenate([before, call.answerer[start:]])
+    caller = np.concatenate([np.zeros_like(before), call.caller[start:]])
+    events = signals.heard(signals.mixed(4000 * caller, 3000 * answerer))
+    assert signals.values(events, "v21") and signals.values(events, "class") == ["modem"]
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.2])
+@pytest.mark.parametrize("modems", ["v17", "v29", "v27ter"])
+def test_a_fax_without_cng_is_never_anything_else(modems: str, gain: float) -> None:
+    call = spandsp.fax_call(modems=modems)  # type: ignore[arg-type]
+    caller = call.caller.copy()
+    caller[: int(np.flatnonzero(call.answerer)[0]) + 24000] = 0
+    events = signals.heard(signals.with_noise(signals.mixed(caller * gain, call.answerer), -50))
+    assert {e.value for e in events if e.kind == "class"} <= {"fax", "other"}
 
 
 @pytest.mark.parametrize(

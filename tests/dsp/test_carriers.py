@@ -15,7 +15,8 @@ from dsp.detectors import Detectors
 from dsp.events import Event
 from tests.dsp import signals
 from tests.eval import modem_signals
-from tests.eval.modem_signals import FAMILY, MAKERS, Call, points, shaped
+from tests.eval.modem_signals import FAMILY, MAKERS
+from tests.eval.modem_waves import Call, points, shaped, tone
 from tests.eval.tap import tap
 
 LATEST_S = 1.5
@@ -143,7 +144,7 @@ def test_noise_of_the_telephone_band_is_no_carrier(before: str) -> None:
     if before:
         seconds = 3.0 if before != "dial" else 9.0
         hz = 450 if before == "dial" else 2100
-        sent = modem_signals.tone(seconds, hz, 1, am=0.2 * (before == "ansam"), rng=rng)
+        sent = tone(seconds, hz, 1, am=0.2 * (before == "ansam"), rng=rng)
         lead[4000 : 4000 + sent.size] = sent[: n - 4000]
     rows = []
     for dbm0 in (-20, -30, -40):

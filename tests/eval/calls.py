@@ -24,7 +24,7 @@ from dsp.detectors import Detectors
 from dsp.g711 import Law
 from dsp.zones import ZONES
 from tests.dsp import signals
-from tests.eval import corpus, modem_signals
+from tests.eval import corpus, modem_signals, modem_waves
 from tests.eval.report import Part, Row, Section
 from tests.eval.tap import tap
 
@@ -138,7 +138,7 @@ def _second_onset(x: Side) -> int:
 
 
 def _data(rng: Rng, name: str) -> Made:
-    make: dict[str, Callable[[], modem_signals.Call]] = {
+    make: dict[str, Callable[[], modem_waves.Call]] = {
         "v22": lambda: modem_signals.v22_call(rng, bis=False),
         "v22bis": lambda: modem_signals.v22_call(rng, bis=True),
         "v32": lambda: modem_signals.v32_call(rng),
@@ -149,7 +149,12 @@ def _data(rng: Rng, name: str) -> Made:
     telling = call.carriers[0].onset_s
     if name in ("v34", "v90", "bell103"):
         telling = float(np.flatnonzero(call.answerer)[0]) / RATE
-    return Made(name, "modem", tuple(call.sides(rng.uniform(-25, -8))), telling)
+    sides = call.sides(rng.uniform(-25, -8))
+    if name == "v34" and rng.integers(0, 2):
+        before = modem_signals.v8bis(rng) * np.sqrt(np.mean(np.square(sides[1])))
+        sides = [np.concatenate([part, side]) for part, side in zip((0 * before, before), sides, strict=True)]
+        name, telling = "v34 after V.8bis", telling + before.size / RATE
+    return Made(name, "modem", tuple(sides), telling)
 
 
 def _voice(rng: Rng, name: str, source: Side) -> Made:

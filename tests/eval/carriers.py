@@ -11,7 +11,8 @@ from dsp.detectors import Detectors
 from dsp.events import Event
 from dsp.g711 import Law
 from tests.eval import corpus
-from tests.eval.modem_signals import FAMILY, MAKERS, Call, Carrier
+from tests.eval.modem_signals import FAMILY, MAKERS
+from tests.eval.modem_waves import Call, Carrier
 from tests.eval.report import Part, Row, Section
 from tests.eval.tap import RATE, tap
 

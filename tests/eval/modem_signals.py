@@ -10,7 +10,6 @@ them on the 16-bit scale at -10 dBm0 a side, to be weighed by the tap.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -18,12 +17,20 @@ from numpy.typing import NDArray
 
 from cffi_bindings import spandsp
 from cffi_bindings.spandsp import ConnectTone, Fsk
-from dsp import levels
-
-RATE: Final = 8000
-Wave = NDArray[np.float64]
-Symbols = NDArray[np.complex128]
-Rng = np.random.Generator
+from tests.eval.modem_waves import (
+    RATE,
+    Call,
+    Carrier,
+    Line,
+    Rng,
+    Symbols,
+    Wave,
+    alternating,
+    keyed,
+    points,
+    shaped,
+    tone,
+)  # fmt: skip
 
 FAMILY: Final = {
     **dict.fromkeys(("v27ter", "v29", "v17"), "fax"),
@@ -43,108 +50,6 @@ _PROBE: Final = {
     2700: -1, 2850: 1, 3000: -1, 3150: -1, 3300: -1, 3450: -1, 3600: 1, 3750: 1,
 }  # fmt: skip
 """V.34, table 17: the tones of L1 and L2 and their signs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Carrier:
-    """`name` sounds from `onset_s` to `end_s`; `also` are names that are as true there."""
-
-    name: str
-    onset_s: float
-    end_s: float
-    also: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    caller: Wave
-    answerer: Wave
-    carriers: tuple[Carrier, ...]
-    notes: dict[str, object] = field(default_factory=dict)
-
-    def sides(self, level_dbm0: float = -10.0) -> list[Wave]:
-        scale = levels.rms_of_0dbm0("alaw") * 10 ** (level_dbm0 / 20)
-        return [scale * self.caller, scale * self.answerer]
-
-
-class Line:
-    """One side's sending, put together in the order of time."""
-
-    def __init__(self) -> None:
-        self._parts: list[Wave] = []
-        self.samples = 0
-
-    @property
-    def s(self) -> float:
-        return self.samples / RATE
-
-    def add(self, *waves: Wave) -> "Line":
-        for wave in waves:
-            self._parts.append(wave)
-            self.samples += wave.size
-        return self
-
-    def until(self, at_s: float) -> "Line":
-        """Silence up to `at_s`."""
-        return self.add(np.zeros(max(0, round(at_s * RATE) - self.samples)))
-
-    def wave(self, samples: int) -> Wave:
-        out = np.concatenate([*self._parts, np.zeros(max(0, samples - self.samples))])
-        return out[:samples]
-
-
-def tone(seconds: float, *hz_and_power: float, reversals_s: float = 0.0, am: float = 0.0, rng: Rng) -> Wave:
-    """Tones given as Hz, mean square, Hz, mean square...; V.25's reversals and V.8's 15 Hz modulation if wanted."""
-    t = np.arange(round(seconds * RATE)) / RATE
-    out = np.zeros(t.size)
-    for hz, power in zip(hz_and_power[::2], hz_and_power[1::2], strict=True):
-        out += np.sqrt(2 * power) * np.sin(2 * np.pi * (hz * t + rng.uniform()))
-    if reversals_s:
-        out *= np.where((t / reversals_s).astype(int) % 2, -1.0, 1.0)
-    return np.asarray(out * (1 + am * np.sin(2 * np.pi * 15 * t)))
-
-
-def shaped(symbols: Symbols, baud: float, carrier_hz: float, rolloff: float, tilt_db: float = 0.0) -> Wave:
-    """Symbols through a square-root raised cosine onto a carrier, mean square 1 for symbols of mean square 1.
-
-    Made in the frequency domain over whole periods of 0.7 s, which hold a whole number of symbols and samples at every
-    rate of V.34's; `tilt_db` is the rise over the band (V.34's pre-emphasis, a line's slope).
-    """
-    periods = int(np.ceil((symbols.size / baud + 0.01) / 0.7))
-    count, samples = round(periods * 0.7 * baud), round(periods * 0.7 * RATE)
-    padded = np.zeros(count, np.complex128)
-    padded[: symbols.size] = symbols
-    spectrum = np.fft.fft(padded)
-    hz = np.arange(-samples // 2, samples // 2) / (periods * 0.7)
-    away = np.abs(hz - carrier_hz) / (baud / 2)
-    if rolloff > 0:
-        shape = np.cos(np.clip((away - (1 - rolloff)) / (2 * rolloff), 0, 1) * np.pi / 2)
-    else:
-        shape = (away <= 1).astype(float)
-    shape = shape * 10 ** (tilt_db / 20 * np.clip((hz - carrier_hz) / baud, -0.6, 0.6))
-    bins = (np.arange(-samples // 2, samples // 2) - round(carrier_hz * periods * 0.7)) % count
-    full = np.zeros(samples, np.complex128)
-    full[np.arange(-samples // 2, samples // 2) % samples] = spectrum[bins] * shape
-    wave = np.fft.ifft(full).real * (samples / count) * np.sqrt(2)
-    return np.asarray(wave[: round(symbols.size * RATE / baud)])
-
-
-def points(rng: Rng, count: int, size: int) -> Symbols:
-    """Random points of a constellation of `size` points: phases for 2 and 4, else the inner points of the odd grid."""
-    if size <= 4:
-        return np.asarray(np.exp(1j * np.pi / 4) * np.exp(2j * np.pi * rng.integers(0, size, count) / size))
-    side = np.arange(-41, 42, 2)
-    grid = (side[:, None] + 1j * side).ravel()
-    grid = grid[np.argsort(np.abs(grid), kind="stable")][:size]
-    # V.34 shapes: inner points are commoner, a step towards a Gaussian.
-    weights = np.exp(-(np.abs(grid) ** 2) / np.mean(np.abs(grid) ** 2) * (0.6 if size > 128 else 0.0))
-    chosen = rng.choice(grid, count, p=weights / weights.sum())
-    return np.asarray(chosen / np.sqrt(np.mean(np.abs(chosen) ** 2)))
-
-
-def alternating(count: int, turn: float = 90.0) -> Symbols:
-    """ABAB, B being A turned by so many degrees."""
-    return np.asarray(np.exp(1j * np.pi / 4) * np.where(np.arange(count) % 2, np.exp(1j * np.radians(turn)), 1.0))
 
 
 def _finish(caller: Line, answerer: Line, seconds: float, carriers: Sequence[Carrier], **notes: object) -> Call:
@@ -244,17 +149,11 @@ def _v8(caller: Line, answerer: Line, rng: Rng) -> None:
     cm = np.tile(rng.integers(0, 2, 50), 9)
     caller.until(start + rng.uniform(1.0, length - 0.5))
     end = start + length + rng.uniform(0.6, 1.2)
-    caller.add(_fsk(cm, Fsk.V21_CH1)[: round((end - caller.s) * RATE)])
-    answerer.add(_fsk(np.tile(rng.integers(0, 2, 50), 9), Fsk.V21_CH2)[: round((end + 0.1 - answerer.s) * RATE)])
+    caller.add(keyed(cm, Fsk.V21_CH1)[: round((end - caller.s) * RATE)])
+    answerer.add(keyed(np.tile(rng.integers(0, 2, 50), 9), Fsk.V21_CH2)[: round((end + 0.1 - answerer.s) * RATE)])
     both = max(caller.s, answerer.s) + 0.075
     caller.until(both)
     answerer.until(both)
-
-
-def _fsk(bits: NDArray[Any], spec: Fsk) -> Wave:
-    wave = spandsp.fsk_tx(np.asarray(bits, np.uint8), spec).astype(np.float64)
-    sounding = wave[wave != 0]
-    return np.asarray(wave / np.sqrt(np.mean(sounding**2)))
 
 
 def _phase2(low: Line, high: Line, rng: Rng, probes_first: Line) -> None:
@@ -409,7 +308,7 @@ def fsk_call(rng: Rng, name: str, *, seconds: float = 9.0) -> Call:
         baud = {Fsk.V23_CH1: 1200, Fsk.V23_CH2: 75}.get(spec, 300)
         line.until(both - lead)
         bits = np.concatenate([np.ones(round(lead * baud)), rng.integers(0, 2, round((seconds - both + 1) * baud))])
-        line.add(_fsk(bits, spec)[: round((seconds - line.s) * RATE)])
+        line.add(keyed(bits, spec)[: round((seconds - line.s) * RATE)])
     return _finish(caller, answerer, seconds, [Carrier(name, both, seconds)])
 
 
@@ -443,6 +342,21 @@ def fax_burst(rng: Rng, name: str, *, seconds: float = 5.0) -> Call:
     caller = np.concatenate([caller, data])
     answerer = np.concatenate([answerer, np.zeros(caller.size - answerer.size)])
     return _of_spandsp(caller, answerer, [Carrier(name, onset, caller.size / RATE)])
+
+
+def v8bis(rng: Rng) -> Wave:
+    """What some modems send before ANSam: CRe, then messages of HDLC on V.21 between stations (V.8bis, clauses 7 to 9):
+    each a tone pair of 400 ms and a single tone of 100 ms, or 100 ms of mark, two to five flags and some octets."""
+    line = Line().until(rng.uniform(0.3, 1.0))
+    pair = ((1375, 2002, 400), (1375, 2002, 1900), (1529, 2225, 1650))[int(rng.integers(0, 3))]
+    line.add(tone(0.4, pair[0], 0.5, pair[1], 0.5, rng=rng), tone(0.1, pair[2], 1, rng=rng))
+    for _ in range(int(rng.integers(1, 4))):
+        line.until(line.s + rng.uniform(0.1, 0.6))
+        flag = np.array([0, 1, 1, 1, 1, 1, 1, 0])
+        octets = np.resize([0, 1, 1, 0, 1], 8 * int(rng.integers(5, 14))) ^ rng.integers(0, 2)
+        bits = np.concatenate([np.ones(30), np.tile(flag, int(rng.integers(4, 6))), octets, np.tile(flag, 3)])
+        line.add(keyed(bits, Fsk.V21_CH2)[: round(bits.size * RATE / 300)])
+    return line.until(line.s + 0.1).wave(line.samples)
 
 
 Maker = Callable[[Rng], Call]
