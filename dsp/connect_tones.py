@@ -52,10 +52,14 @@ _PACE: Final = 4
 """Steps between two looks."""
 _TURN: Final = 0
 """Which of them has a look: the slow detectors take turns."""
+_TURN_OF_SIGN: Final = 2
+"""The one in which a tone must have stood out before."""
 _NEW: Final = 2 * _PACE
 _DEPTH: Final = 64
 """Hops remembered."""
 _SHARE, _LEVEL = np.float32(0.2), np.float32(2 * 10 ** (-46 / 10))
+_HALF = np.float32(0.55)
+"""A tone with a smaller share of the last 80 ms is not clean."""
 _TAIL = np.float32(0.06)
 """What is so much weaker than the strongest of 160 ms is none of it: an echo, what was there before."""
 _SLACK_HZ = 6.0
@@ -103,29 +107,32 @@ class ConnectTones:
         self._bank = bank
         self._tones = np.array([i for i, tone in enumerate(TONES) if tone.kind in kinds], np.intp)
         self._rows = np.array([bank.row(TONES[i].hz) for i in self._tones], np.intp)
-        bank.expect(self._rows.tolist(), float(_SHARE))
-        tolerance_hz = np.array([tone.tolerance_hz for tone in TONES], np.float32)
-        self._tolerance = tolerance_hz
-        self._within = np.cos(2 * np.pi * HOP_S * (tolerance_hz[self._tones, None] + _SLACK_HZ))
+        self._rows_list = self._rows.tolist()
+        bank.expect(self._rows_list, float(_SHARE))
+        self._parts = np.stack([self._rows, self._rows + len(bank.grid_hz)], axis=1)
+        self._wanted = np.array([0, bank.group_row["below"]], np.intp)
+        self._tolerance = np.array([tone.tolerance_hz for tone in TONES], np.float32)
+        self._within = np.cos(2 * np.pi * HOP_S * (self._tolerance + np.float32(_SLACK_HZ)))
         shape = (len(TONES), channels)
+        self._sign: NDArray[np.bool_] | None = None
+        """Where a tone stood out 40 ms before a look."""
         self._good = np.zeros(shape, np.uint64)
         """Bit k: the tone turned as it should into the hop k hops ago."""
+        self._newest = -1
+        """The hop that bit 0 of `_good` is about."""
         self._line = np.zeros((_DEPTH, *shape), np.complex64)
-        self._energy = np.zeros((_DEPTH, 2, channels), np.float32)
-        """Of all, and of what sounds below 480 Hz."""
+        self._energy = np.zeros((_DEPTH, *shape), np.complex64)
+        """Of all, and (imaginary) of what sounds below 480 Hz."""
         self._start = np.full(shape, -1, np.int64)
         """Hop in which the tone that goes on began, -1 where there is none."""
         self._told = np.zeros(shape, np.bool_)
+        self._settled = np.zeros(shape, np.bool_)
+        """Of a tone that was told nothing but its end is to come."""
         self.sounding = np.zeros(channels, np.bool_)
         """`[channels]`: something stands where such a tone would."""
         self.running = False
         """`sounding` somewhere."""
         self._kinds = _Kinds(channels)
-        self._wanted = np.array([[0], [bank.group_row["below"]]], np.intp)
-        self._rows_list = self._rows.tolist()
-        self._parts = np.concatenate([self._rows, self._rows + len(bank.grid_hz)])[:, None]
-        self._newest = -1
-        """The hop that bit 0 of `_good` is about."""
 
     @staticmethod
     def frequencies_hz(kinds: frozenset[str]) -> list[float]:
@@ -134,62 +141,78 @@ class ConnectTones:
 
     def step(self, hop: int, out: Reports) -> None:
         """The two hops after hop number `hop`."""
-        if hop // 2 % _PACE != _TURN:
+        turn = hop // 2 % _PACE
+        if turn != _TURN and turn != _TURN_OF_SIGN:
             return
-        alone = self._bank.any_alone
-        if not self.running and not any(alone[row] for row in self._rows_list):
+        any_alone = self._bank.any_alone
+        sign = self._bank.alone[self._rows] if any(any_alone[row] for row in self._rows_list) else None
+        if turn == _TURN_OF_SIGN:
+            self._sign = sign
             return
-        flagged = np.logical_or.reduce(self._bank.alone[self._rows], axis=0)
+        if sign is not None:
+            # A digit, a word or a caller's number seldom stands out twice in 40 ms.
+            sign = sign & self._sign if self._sign is not None else None
+        newest = hop + 1
         if self.running:
-            flagged |= self.sounding
-        c = flagged.nonzero()[0]
+            going = self._start[self._tones] >= 0
+            if not newest // _NEW % 2:
+                going &= ~self._settled[self._tones]
+            sign = going if sign is None else sign | going
+        if sign is None:
+            return
+        t, c = sign.nonzero()
         if c.size:
-            # Channels are looked at when they have a sign; what was heard before is as old on all of them.
-            new, self._newest = hop + 1 - self._newest, hop + 1
+            # Tones are looked at when they have a sign; what was heard before is as old on all channels.
+            new, self._newest = newest - self._newest, newest
             if new < _DEPTH:
                 self._good <<= np.uint64(new)
             else:
                 self._good.fill(0)
-            self._look(hop + 1, c, out)
+            self._look(newest, t, c, out)
 
-    def _look(self, newest: int, c: NDArray[np.intp], out: Reports) -> None:
-        """Channels `c`, up to hop `newest`."""
-        bank, slots = self._bank, self._bank.slots(2 * _NEW)
-        line = np.empty((slots.size, self._rows.size, c.size), np.complex64)
-        both = bank.sums[slots[:, None, None], self._parts, c]
-        line.real, line.imag = both[:, : self._rows.size], both[:, self._rows.size :]
-        energies = bank.energies[slots[:, None, None], self._wanted, c]
-        energy = energies[:, 0] - energies[:, 1]
-        turn = line[1:] * line[:-1].conj()
-        both *= both
-        power = both[:, : self._rows.size] + both[:, self._rows.size :]
-        good = power[1:] + power[:-1] > np.maximum(_SHARE * (energy[1:] + energy[:-1]), _LEVEL)[:, None]
-        good &= power[1:] > _TAIL * power.max(0)
-        good &= turn.real > self._within * np.sqrt(power[1:] * power[:-1])
+    def _look(self, newest: int, t: NDArray[np.intp], c: NDArray[np.intp], out: Reports) -> None:
+        """Tones `t` (of those that are wanted) on channels `c`, up to hop `newest`."""
+        bank, tone, channel = self._bank, self._tones[t], c[:, None]
+        slots = bank.slots(2 * _NEW)[:, None, None]
+        parts = bank.sums[slots, self._parts[t], channel]
+        energies = bank.energies[slots, self._wanted, channel]
+        line = parts.view(np.complex64)[..., 0]
+        power = np.einsum("hnp,hnp->hn", parts, parts)
+        energy = energies[..., 0] - energies[..., 1]
+        good = power[1:] + power[:-1] > np.maximum(_SHARE * (energy[1:] + energy[:-1]), _LEVEL)
+        good &= power[1:] > _TAIL * np.maximum.reduce(power)
+        good &= (line[1:] * line[:-1].conj()).real > self._within[tone] * np.sqrt(power[1:] * power[:-1])
         bits = _packed(good)
-        bits |= self._good[self._tones[:, None], c] & _OLDER
-        self._good[self._tones[:, None], c] = bits
-        start = self._start[self._tones[:, None], c]
+        bits |= self._good[tone, c] & _OLDER
+        self._good[tone, c] = bits
+        start = self._start[tone, c]
         going = (np.bitwise_count(bits & _LAST_LOOK) >= 6) | (start >= 0)
-        t, k = going.nonzero()
-        if not t.size:
-            return
-        tone, c, bits, start = self._tones[t], c[k], bits[t, k], start[t, k]
-        hops = (newest + np.arange(1 - slots.size, 1)) % _DEPTH
-        self._line[hops[:, None], tone, c] = line[:, t, k]
-        self._energy[hops, :, c[:, None]] = energies[..., k].transpose(2, 0, 1)
-        # A tone that was reported is asked every other time for its end and its kind.
-        told = self._told[tone, c]
-        changing = ~told
+        # A tone that was told is asked every other time for its end and its kind.
+        changing = ~self._told[tone, c]
         if newest // _NEW % 2:
-            changing |= (bits & ~_OLDER != ~_OLDER) | (tone == _ANS) & (newest - start < _KIND_HOPS)
-        if changing.any():
-            self._follow(newest, tone[changing], c[changing], bits[changing], start[changing], out)
+            changing |= (bits & ~_OLDER != ~_OLDER) | ~self._settled[tone, c]
+        k = going.nonzero()[0]
+        if not k.size:
+            return
+        hops = ((newest + np.arange(1 - 2 * _NEW, 1)) % _DEPTH)[:, None]
+        self._line[hops, tone[k], c[k]] = line[:, k]
+        self._energy[hops, tone[k], c[k]] = energies.view(np.complex64)[:, k, 0]
+        k = (going & changing).nonzero()[0]
+        if k.size:
+            plain = power[-_NEW:, k].sum(0) > _HALF * energy[-_NEW:, k].sum(0)
+            self._follow(newest, tone[k], c[k], bits[k], start[k], plain, out)
 
     def _follow(
-        self, newest: int, tone: NDArray[np.intp], c: NDArray[np.intp], bits: Bits, start: Hops, out: Reports
+        self,
+        newest: int,
+        tone: NDArray[np.intp],
+        c: NDArray[np.intp],
+        bits: Bits,
+        start: Hops,
+        plain: NDArray[np.bool_],
+        out: Reports,
     ) -> None:
-        """Where the tones on channels `c` begin, go on and end."""
+        """Where the tones on channels `c` begin, go on and end. `plain`: lately there was little else."""
         quiet, run = _last_run(bits)
         last = newest - quiet
         first = last - run
@@ -206,7 +229,8 @@ class ConnectTones:
         told = self._told[tone, c]
         hops = last - start
         due = (start >= 0) & ~told & (hops >= _FIRST_HOPS)
-        due &= (hops < _LASTING_HOPS) & (tone != _CT) | (tone >= _ANS) & (hops < _HOPELESS_HOPS)
+        due &= plain & (hops < _LASTING_HOPS) & (tone != _CT) | (tone >= _ANS) & (hops >= _LASTING_HOPS)
+        due &= hops < _HOPELESS_HOPS
         if due.any():
             due_at = tone[due], c[due]
             hops = hops[due]
@@ -215,11 +239,17 @@ class ConnectTones:
             seen = self._measure(newest, *due_at, bits[due], start[due], last[due], joined)
             sure = self._clean(due_at[0], seen, hops) | self._lasting(due_at[0], seen, hops)
             self._begin(*due_at, start[due], seen, sure, out)
-        kind = told & (start >= 0) & (tone == _ANS) & (quiet == 0) & bool(newest // _NEW % 2)
-        if kind.any():
-            c = c[kind]
+        if newest // _NEW % 2 and told.any():
+            kind = told & (start >= 0) & (quiet == 0) & ~self._settled[tone, c]
+            self._tell_kinds(newest, c[kind & (tone == _ANS)], out)
+
+    def _tell_kinds(self, newest: int, c: NDArray[np.intp], out: Reports) -> None:
+        """Of the 2100 Hz tones on channels `c`."""
+        if c.size:
             line = self._line[(newest - np.arange(_Kinds.HOPS - 1, -1, -1)) % _DEPTH][:, _ANS, c]
-            self._kinds.step(newest, c, start[kind], line, out)
+            start = self._start[_ANS, c]
+            all_known = self._kinds.step(newest, c, start, line, out)
+            self._settled[_ANS, c] = all_known | (newest - start >= _KIND_HOPS)
 
     def _measure(
         self, newest: int, tone: NDArray[np.intp], c: NDArray[np.intp], bits: Bits, start: Hops, last: Hops, first: Hops
@@ -227,7 +257,8 @@ class ConnectTones:
         """The hops after `first` up to `last`, of the 64 remembered, of tones that began in `start`."""
         ago = np.arange(_DEPTH)[:, None]
         hops = newest - ago
-        line, (energy, below) = self._line[hops % _DEPTH, tone, c], self._energy[hops % _DEPTH, :, c].transpose(2, 0, 1)
+        line, energies = self._line[hops % _DEPTH, tone, c], self._energy[hops % _DEPTH, tone, c]
+        energy, below = energies.real, energies.imag
         of_run = (hops > first) & (hops <= last)
         good = of_run & ((bits >> ago.astype(np.uint64)) & np.uint64(1)).astype(np.bool_)
         count = np.maximum(good.sum(0), 1)
@@ -298,6 +329,7 @@ class ConnectTones:
             evidence = {"hz": round(what.hz + float(seen.hz[i]), 1), "share": round(float(seen.share[i]), 2)}
             out.begin(channel, what.kind, int(start[i] + 1) * HOP, what.value, 0.95, evidence)
             self._told[tone[i], channel] = True
+            self._settled[tone[i], channel] = tone[i] != _ANS
             if tone[i] == _ANS:
                 self._kinds.begin(channel)
 
@@ -318,7 +350,7 @@ class ConnectTones:
             event = out.open(int(c[i]), TONES[tone[i]].kind)
             if event is not None and (event.value == "bell_ans") == (tone[i] == _BELL):
                 out.end(int(c[i]), TONES[tone[i]].kind, int(end[i] + 1) * HOP)
-        self._told[tone, c] = False
+        self._told[tone, c] = self._settled[tone, c] = False
 
 
 class _Kinds:
@@ -346,8 +378,10 @@ class _Kinds:
         for votes in (self._modulated, self._plain, self._reversed):
             votes[channel] = 0
 
-    def step(self, newest: int, c: NDArray[np.intp], start: Hops, line: NDArray[np.complex64], out: Reports) -> None:
-        """`line[24, n]`: the last hops of the tones on channels `c`, which began in `start`."""
+    def step(
+        self, newest: int, c: NDArray[np.intp], start: Hops, line: NDArray[np.complex64], out: Reports
+    ) -> NDArray[np.bool_]:
+        """`line[32, n]`: the last hops of the tones on channels `c`, which began in `start`. `[n]`: all is known."""
         self._reverse(newest, c, start, line)
         calm = np.maximum(self._calm[c], start + 5)
         due = newest - calm >= self._AM_HOPS
@@ -364,9 +398,17 @@ class _Kinds:
             event = out.open(int(c[i]), "answer_tone")
             if event is not None and event.value not in (value, "bell_ans"):
                 out.change(int(c[i]), "answer_tone", value, 0.95, event.evidence)
+        return modulated & reversed_
 
     def _reverse(self, newest: int, c: NDArray[np.intp], start: Hops, line: NDArray[np.complex64]) -> None:
-        turn = np.angle((line[1:] * line[:-1].conj()).sum(0))
+        turns = line[1:] * line[:-1].conj()
+        mean = turns.sum(0)
+        # At a reversal one turn at least is far from the others.
+        turns *= mean.conj()
+        far = (turns.real < np.abs(turns.imag)).any(0)
+        if not far.any():
+            return
+        c, start, line, turn = c[far], start[far], line[:, far], np.angle(mean[far])
         length = np.abs(line)
         unit = line / np.maximum(length, 1e-9) * _turned(-turn * np.arange(self.HOPS)[:, None])
         n = self._STRETCH

@@ -1,10 +1,11 @@
 """The V.21 of fax: HDLC flags at 300 bit/s.
 
 ITU-T V.21 channel 2 (1650 Hz mark, 1850 Hz space), T.30 clause 5.3.1: flags for 1 s before every frame. Every 60 ms
-the power at the two frequencies flags channels; where it has lasted 140 ms the last 133 ms are demodulated and their
-signs compared with flags at every phase, apart (01111110 01111110) or sharing their zeros (0111111 0111111 0). Ones
-and zeros of the flag must both be there, so an idle mark is no flag; other traffic on the same frequencies (the JM of
-V.8, V.21 data) is `busy` but has no five flags in a row.
+the power at the two frequencies flags channels; where it has been most of the energy for 140 ms, mark and space both
+but more of mark, as ones and zeros are in a flag, the last 133 ms are demodulated and their signs compared with flags
+at every phase, apart (01111110 01111110) or sharing their zeros (0111111 0111111 0). Ones and zeros must both be
+there, so an idle mark is no flag; other traffic on the same frequencies (the JM of V.8, V.21 data) is `busy` but has no
+five flags in a row.
 
 A message is over when its two frequencies are gone for 40 ms; the answers of T.30 are 75 ms apart.
 """
@@ -30,7 +31,11 @@ _TURN: Final = 1
 _SHARE = np.float32(0.25)
 _LEVEL = np.float32(2 * 10 ** (-48 / 10))
 _BUSY_HOPS, _BUSY_SHARE = 6, 0.4
-_LASTED_HOPS: Final = 14
+_LASTED_HOPS, _LASTED_SHARE = 14, 0.5
+_LEAK = 1.2
+"""What holds more than all of the energy has leaked from below: ringing."""
+_FEWEST_ONES, _MOST_ONES = 1.5, 40
+"""Flags have three ones or more to each zero: in power, on a line that favours either."""
 _LOW = np.float32(0.1)
 """A hop with less of the message's power is none of it."""
 _SURE = 0.8
@@ -47,8 +52,10 @@ class V21Preamble:
 
     def __init__(self, channels: int, bank: Bank, history: History) -> None:
         self._bank, self._history = bank, history
-        self._rows = np.array([[bank.group_row["v21"]], [0]], np.intp)
-        _templates()  # made before the first tick
+        tones = [bank.power_row + bank.row(hz) for hz in (MARK_HZ, SPACE_HZ)]
+        self._rows = np.array([0, *tones], np.intp)[:, None]
+        for make in (_templates, _demodulation, _halves):
+            make()  # before the first tick
         self.any_busy = False
         self.busy = np.zeros(channels, np.bool_)
         self._told = np.zeros(channels, np.bool_)
@@ -85,25 +92,29 @@ class V21Preamble:
     def _listen(self, end_hop: int, c: NDArray[np.intp], out: Reports) -> None:
         """Channels `c`, up to the beginning of hop `end_hop`."""
         slots = self._bank.slots(RING)[:, None, None]
-        power, energy = self._bank.energies[slots, self._rows, c].swapaxes(0, 1)
+        parts = self._bank.energies[slots, self._rows, c]
+        power = parts[:, 1] + parts[:, 2]
         told = self._told[c]
-        recent = power[-_BUSY_HOPS:].sum(0) > _BUSY_SHARE * energy[-_BUSY_HOPS:].sum(0)
-        self.busy[c] = busy = recent | told
+        energy, mark, space = parts[-_BUSY_HOPS:].sum(0)
+        self.busy[c] = busy = (mark + space > _BUSY_SHARE * energy) | told
         self.any_busy = self._any_told or bool(busy.any())
         if told.any():
             self._end(end_hop, c[told], power[:, told], out)
             if told.all():
                 return
-        lasting = power[-_LASTED_HOPS:]
-        mean = lasting.mean(0)
-        long = ~told & (mean > _SHARE * energy[-_LASTED_HOPS:].mean(0)) & (lasting.min(0) > _LOW / 2 * mean)
+        energy, mark, space = parts[-_LASTED_HOPS:].sum(0)
+        whole, least = mark + space, power[-_LASTED_HOPS:].min(0) * _LASTED_HOPS
+        long = (whole > _LASTED_SHARE * energy) & (whole < _LEAK * energy) & (least > _LOW / 2 * whole)
         self._vain[c[~long]] = 0
+        long &= (mark > _FEWEST_ONES * space) & (mark < _MOST_ONES * space) & ~told
+        if not long.any():
+            return
         waiting = c[long]
         vain = self._vain[waiting]
         self._vain[waiting] += 1
         waiting = waiting[(vain < _PATIENCE) | (vain % _SELDOM == 0)][:_LOOKS]
         if waiting.size:
-            self._look(end_hop, waiting, mean[np.searchsorted(c, waiting)], out)
+            self._look(end_hop, waiting, whole[np.searchsorted(c, waiting)] / _LASTED_HOPS, out)
 
     def _look(self, end_hop: int, c: NDArray[np.intp], power: NDArray[np.float32], out: Reports) -> None:
         score = flags(self._history.last(c, FLAG_SAMPLES))
@@ -136,43 +147,51 @@ _WINDOW: Final = 27
 """Samples of a bit."""
 _EVERY: Final = 5
 """The signal is demodulated at every fifth sample."""
+_MARK_LESS_SPACE: Final = np.array([1, 1, -1, -1], np.float32)
 _FLAGS: Final = 5
+_HALF: Final = HOP // 2
 FLAG_SAMPLES: Final = round(_FLAGS * 8 * RATE / BAUD) + _WINDOW
 
 
 def flags(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """How much `x[channels, FLAG_SAMPLES]` looks like flags: 1 is exactly so, an idle line or mark about 0."""
     templates, balanced = _templates()
-    signs = np.sign(_soft(x, _EVERY, _WINDOW)[0])
+    where, waves = _demodulation()
+    parts = np.square(x[:, where].reshape(-1, _WINDOW) @ waves)
+    signs = np.sign(parts @ _MARK_LESS_SPACE).reshape(len(x), -1)
     score: NDArray[np.float32] = np.minimum(signs @ templates, signs @ balanced).max(1)
     return score
 
 
-def _soft(x: NDArray[np.float32], every: int, window: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """`[channels, places]` each: what mark has more than space, and what both have, in windows of `x[channels, n]`."""
-    places = (x.shape[1] - window) // every + 1
-    windows = x[:, np.arange(places)[:, None] * every + np.arange(window)].reshape(-1, window)
-    parts = np.square(windows @ _waves(window)).reshape(len(x), places, 4)
-    mark, space = parts[..., 0] + parts[..., 1], parts[..., 2] + parts[..., 3]
-    return mark - space, mark + space
-
-
 def _began(x: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Samples since the beginning of the message at the end of `x[channels, n]`."""
-    power = _soft(x, HOP // 2, HOP)[1][:, ::-1]
+    """Samples since the beginning of the message at the end of `x[channels, n]`, n a multiple of 40."""
+    # Windows of 10 ms, half of each new.
+    halves = x.reshape(len(x), -1, _HALF) @ _halves()
+    power = np.square(halves[:, :-1, :4] + halves[:, 1:, 4:]).sum(2)[:, ::-1]
     low = power < _LOW * 2 * np.sort(power[:, :24], axis=1)[:, 12:13]
-    # Two windows of 10 ms in a row, half of each new, are no gap inside a bit pattern.
+    # Two in a row are no gap inside a bit pattern.
     gap = low[:, 1:] & low[:, :-1]
     first: NDArray[np.int64] = np.where(gap.any(1), gap.argmax(1), power.shape[1] - 1)
-    return first * (HOP // 2) + HOP // 2
+    return first * _HALF + _HALF
+
+
+def _waves(samples: int) -> NDArray[np.float64]:
+    """`[samples, 4]`: cosine and sine of mark and of space."""
+    angle = 2 * np.pi / RATE * np.arange(samples)[:, None]
+    return np.concatenate([wave(angle * hz) for hz in (MARK_HZ, SPACE_HZ) for wave in (np.cos, np.sin)], axis=1)
 
 
 @cache
-def _waves(window: int) -> NDArray[np.float32]:
-    """`[window, 4]`: cosine and sine of mark and of space."""
-    angle = 2 * np.pi / RATE * np.arange(window)[:, None]
-    parts = [wave(angle * hz) for hz in (MARK_HZ, SPACE_HZ) for wave in (np.cos, np.sin)]
-    return np.concatenate(parts, axis=1).astype(np.float32)
+def _demodulation() -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """`[places, 27]`: windows of a bit at every fifth sample; and the waves in one."""
+    places = np.arange(0, FLAG_SAMPLES - _WINDOW + 1, _EVERY)[:, None]
+    return places + np.arange(_WINDOW), _waves(_WINDOW).astype(np.float32)
+
+
+@cache
+def _halves() -> NDArray[np.float32]:
+    """`[40, 8]`: the waves in the first half of a window and in the second."""
+    return np.hstack(np.split(_waves(HOP), 2)).astype(np.float32)
 
 
 @cache
