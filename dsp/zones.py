@@ -5,11 +5,12 @@ zone is an entry here and nothing else: the tone bank, the detector, the simulat
 value may stand more than once, with cadences that differ by operator or country; the first is the usual one.
 
 Sources. All zones: ITU-T E.180/Q.35 (limits of frequency, cadence and level; clause on the special information tone:
-950, 1400 and 1800 Hz within 50 Hz, 330 +-70 ms each, pauses of at most 30 ms). China: GB/T 3380-82 (450, 950 and
-1400 Hz, each +-25 Hz; cadences +-10 %). North America: Precise Tone Plan, special information tones of Telcordia GR-1162 (segments of 274 or 380 ms, 914 to 1777 Hz). Europe:
-ITU-T E.180 supplement 2 and ETSI TR 101 041-2 (what most networks use: 425 Hz; 400 to 450 Hz are accepted, so France
-(440 Hz), Ireland and Austria are heard too; ringing of 1 or 1.5 s with pauses of 3 to 5 s; busy of 0.5 or 0.4 s).
-United Kingdom: BT SIN 350. Hong Kong: E.180 supplement 2. Levels are those sent, per frequency.
+950, 1400 and 1800 Hz within 50 Hz, 330 +-70 ms each, pauses of at most 30 ms). China: GB/T 3380-82 (450, 950 and 1400
+Hz, each +-25 Hz; cadences +-10 %). North America: Precise Tone Plan, special information tones of Telcordia GR-1162
+(segments of 274 or 380 ms, 914 to 1777 Hz). Europe: ITU-T E.180 supplement 2 and ETSI TR 101 041-2 (what most networks
+use: 425 Hz; 400 to 450 Hz are accepted, so France (440 Hz), Ireland and Austria are heard too; ringing of 1 or 1.5 s
+with pauses of 3 to 5 s; busy of 0.5 or 0.4 s). United Kingdom: BT SIN 350. Hong Kong: E.180 supplement 2. Levels are
+those sent, per frequency.
 """
 
 from dataclasses import dataclass
