@@ -24,9 +24,8 @@ Limits: a digit that has not become sure in its first 70 ms is not heard; a paus
 break. A note of music that is struck like a digit, of two tones within 2 % of its own, is one.
 """
 
-from dataclasses import dataclass
 from math import log10
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +43,7 @@ _HOPS: Final = 10
 """Looked at together."""
 _PHASES: Final = 20
 """Of hops against the bank's frequencies."""
-_LEAST: Final = np.float32(10 ** (-47 / 10))
+_LEAST: Final = 10 ** (-47 / 10)
 """Sign that is worth a look, mean square."""
 _ECHO: Final = 0.03
 """Of the power of a digit: what has less of a sign is its echo."""
@@ -69,17 +68,91 @@ _AS_BEFORE: Final = np.float32(1.6)
 _BEND: Final = np.float32(0.094)
 """By which a tone's power is to be raised that turns by a radian in a hop."""
 _NOTHING: Final = np.float32(1e-12)
-_ONE: Final = np.float32(1)
-_NUMBERS: Final = np.arange(_HOPS)[:, None]
+_TWO_BYTES: Final = np.dtype("<u2")
+_NUMBERS: Final = np.arange(_HOPS)
 _EARLY: Final = np.where(_NUMBERS < _HOPS - 2, np.float32(0.5), np.float32(-0.5))
-_MIDDLE_OF_EMPTY: Final = (1j * (_NUMBERS + _EARLY)).astype(np.complex64)
-_MIDDLE_PER_AMOUNT: Final = (-1j * _EARLY).astype(np.complex64)
-_AFTER: Final = np.arange(1, _HOPS)[:, None]
+_MIDDLE_OF_EMPTY: Final = _NUMBERS.astype(np.float32) + _EARLY
+# By the number whose bit h says that hop h is silent: what its pauses tell.
+_BITS: Final = np.arange(1 << _HOPS)[:, None] >> _NUMBERS & 1
+_PAUSES: Final = _BITS[:, 1:] & _BITS[:, :-1]
+_BEGAN: Final = (_PAUSES * _NUMBERS[1:]).max(1)
+"""The last hop of the last pause, in which the digit may have begun; 0 without a pause."""
+_FROM: Final = (_BEGAN[:, None] <= _NUMBERS) & (_BEGAN[:, None] > 0)
+_SINCE: Final = _FROM.astype(np.float32)
+"""1 from there on, otherwise 0."""
+_BEGINNING: Final = np.stack(
+    [
+        np.where(_FROM, np.float32(np.inf), np.float32(0)),
+        (_BEGAN[:, None] == _NUMBERS).astype(np.float32),
+        (_BEGAN[:, None] + 1 == _NUMBERS).astype(np.float32),
+    ]
+)
+"""Infinite from there on, otherwise 0; 1 in that hop; 1 in the next."""
+_ENDED: Final = np.where(_PAUSES[:, -2] == 1, _HOPS - 3, np.where(_PAUSES[:, -1] == 1, _HOPS - 2, 0))
+"""The first hop of a pause that ends with the last or the last but one hop; 0 without."""
+
+# Rows of what is known hop by hop of channels that may say a digit: of its two tones amplitude and phase (real parts,
+# imaginary parts) and mean squares; amplitude of both together, of that in the fullest of the last five hops, 0 before
+# the last pause's end; energy of all, and of what is below 480 Hz; what the bank heard.
+_LINE, _POWER, _AMOUNT, _BELOW, _HEARD = slice(0, 4), slice(4, 6), 6, 8, slice(9, 13)
+_POWERS, _ENERGIES_AND_HEARD = slice(4, 7), slice(7, 13)
+_MEASURED, _KNOWN = slice(4, 9), slice(0, 9)
+# Rows of what is known of the digit as a whole: sums of the five rows `_MEASURED` over its full hops (the third is its
+# length); of either tone the energy in these that is steady, the mean square, this over the length, and the part of
+# that above 480 Hz; what was below before, over the length; by how much either frequency is off; amount in the first
+# two hops; 1.
+_SUMS, _LENGTH, _STEADY, _MEAN, _WHOLE, _ABOVE = slice(0, 5), 2, slice(5, 7), slice(7, 9), slice(9, 11), slice(11, 13)
+_BEFORE, _OFF, _FIRST, _UNITY, _QUANTITIES = 13, slice(14, 16), slice(16, 18), 18, 19
+# Rows of margins: the first eleven must be positive, but in place of each of the last three of them it may be the row
+# three further on, of which the last stands for all that follow.
+_MUST, _EITHER, _OR, _ALL_OF, _OR_ALL_OF = slice(0, 11), slice(8, 11), slice(11, 14), slice(13, 17), 13
 
 Floats = NDArray[np.float32]
-Complex = NDArray[np.complex64]
 Flags = NDArray[np.bool_]
 Indices = NDArray[np.intp]
+Pauses = NDArray[np.uint16]
+
+
+def _margins() -> Floats:
+    """`[17, 19]`: the weights that make margins of quantities."""
+    rows = np.eye(_QUANTITIES)
+    low, high = rows[_MEAN]
+    of_low, of_high, _, energy, below = rows[_SUMS]
+    steady_low, steady_high = rows[_STEADY]
+    off_low, off_high = rows[_OFF]
+    first, second = rows[_FIRST]
+    whole, above, one = rows[_WHOLE].sum(0), rows[_ABOVE].sum(0), rows[_UNITY]
+    # What is not the digit: all but what was below before, or all that is not below, whichever is more.
+    rest_beside, rest_above = energy - _AS_BEFORE * rows[_BEFORE] - whole + above, energy - below
+    return np.array(
+        [
+            steady_low - _COHERENT * of_low,
+            steady_high - _COHERENT * of_high,
+            _DEVIATION * one - off_low,
+            _DEVIATION * one - off_high,
+            _HIGH * low - high,
+            high - _LOW * low,
+            low - _LEVEL * one,
+            high - _LEVEL * one,
+            # Both tones came at once,
+            _EDGE * one - first,
+            # and do not swell, which makes more of them than of all: a hop half full has half the energy, one of half
+            # the amplitude a quarter;
+            _SWELLING * rest_beside - above,
+            # they are alone.
+            whole - _SHARE * energy,
+            second - (1 - _EDGE) * one,
+            _SWELLING * rest_above - above,
+            above - _SHARE_ABOVE * rest_beside,
+            above - _SHARE_ABOVE * rest_above,
+            steady_low - _COHERENT_ABOVE * of_low,
+            steady_high - _COHERENT_ABOVE * of_high,
+        ],
+        np.float32,
+    )
+
+
+_MARGINS: Final = _margins()
 
 
 class Dtmf:
@@ -88,18 +161,21 @@ class Dtmf:
     def __init__(self, channels: int, bank: Bank) -> None:
         self._bank = bank
         tones = np.array([bank.row(f) for f in LOW_HZ + HIGH_HZ], np.intp)
-        below = bank.group_row["below"]
-        self._sift_rows = np.array([*(bank.power_row + tones), 0, below], np.intp)[:, None]
-        self._energy_rows = np.array([0, below], np.intp)[:, None, None]
         # By the digit's number: rows of the low and the high tone's cosine, then of their sines.
         pairs = np.array([(tones[i], tones[4 + j]) for i in range(4) for j in range(4)], np.intp).T
-        self._rows = np.concatenate([pairs, pairs + len(bank.grid_hz)])[:, None]
-        self._unmixing, self._part = _unmixing(bank, self._rows[:, 0])
-        self._phases = [16 * ((first + _NUMBERS) % _PHASES) for first in range(0, _PHASES, 2)]
+        rows = np.concatenate([pairs, pairs + len(bank.grid_hz)])
+        self._unmixing, part = _unmixing(bank, rows)
+        energies = np.array([0, bank.group_row["below"]], np.intp)
+        self._sift_at = bank.places_of_energies(np.concatenate([bank.power_row + tones, energies]), 2)[..., :1]
+        of_energies = np.repeat(energies[:, None], 16, axis=1)
+        self._at = np.concatenate(
+            [bank.places_of_energies(of_energies, _HOPS), bank.places_of_sums(rows, _HOPS)], axis=1
+        )
         nominal_hz = np.array([(low, high) for low in LOW_HZ for high in HIGH_HZ], np.float32).T
-        self._shift = np.array(bank.grid_hz, np.float32)[pairs] / nominal_hz - 1
-        self._per_turn = 1 / np.float32(2 * np.pi * HOP_S) / nominal_hz
-        self._bar = np.full(channels, _LEAST)
+        shift = np.array(bank.grid_hz, np.float32)[pairs] / nominal_hz - 1
+        per_turn = 1 / np.float32(2 * np.pi * HOP_S) / nominal_hz
+        self._of_code = np.stack([per_turn, shift, part])
+        self._bar = np.full(channels, _LEAST, np.float32)
         self._signs = np.zeros((2, channels), np.bool_)
         self._told = np.zeros(channels, np.bool_)
         """A digit was reported and goes on."""
@@ -132,162 +208,136 @@ class Dtmf:
 
     def _sift(self, hop: int, c: Indices, out: Reports) -> None:
         """Of channels `c`, those where two tones hold the energy, or a digit was going on."""
-        slots = self._bank.slots(_HOPS)
-        of_rows = self._bank.energies[slots[-2], self._sift_rows, c]
-        groups = of_rows[:8].reshape(2, 4, -1)
-        power = np.maximum.reduce(groups, 1)
-        tones = groups.argmax(1)
-        code = 4 * tones[0] + tones[1]
-        told = self._told[c]
-        kept = power[0] + power[1] > _PAIR * (of_rows[8] - of_rows[9])
+        bank = self._bank
+        of_rows = bank.flat.take(self._sift_at[bank.turn] + c)
+        pairs = (of_rows[:4, None] + of_rows[4:8]).reshape(16, -1)
+        kept = np.maximum.reduce(pairs, 0) > _PAIR * (of_rows[8] - of_rows[9])
+        told = self._told.take(c)
         if self._count:
             kept |= told
-            code = np.where(told, self._going[c], code)
         which = kept.nonzero()[0]
         if which.size:
+            code = pairs.argmax(0)
+            if self._count:
+                code = np.where(told, self._going.take(c), code)
             if which.size < c.size:
-                c, code, told = c[which], code[which], told[which]
+                c, code, told = c.take(which), code.take(which), told.take(which)
             self.sounding[c] = True
             self.any_sounding = True
-            self._follow(hop + 2 - _HOPS, slots, c, code, told, out)
+            self._follow(hop + 2 - _HOPS, c, code, told, out)
 
-    def _follow(self, first: int, slots: Indices, c: Indices, code: Indices, told: Flags, out: Reports) -> None:
+    def _follow(self, first: int, c: Indices, code: Indices, told: Flags, out: Reports) -> None:
         """Ends of digits on channels `c`; beginnings of others, where they have become long enough. Hop number `first`
         is the oldest that is looked at."""
-        parts = self._unmixing.take(self._phases[first % _PHASES // 2] + code, axis=2)
-        parts *= self._bank.sums[slots[:, None], self._rows[:, :, code], c]
-        line = np.add.reduce(parts, 1)
-        power = np.square(np.abs(line))
-        silent = power <= _SILENT * np.maximum.reduce(power[:, None, 5:], 2)
-        pause = silent[0] | silent[1]
-        pause = pause[1:] & pause[:-1]
-        amount = power[0] + power[1]
-        amount /= np.maximum.reduce(amount[5:], 0) + _NOTHING
-        np.sqrt(amount, out=amount)
+        known = self._read(first, c, code)
+        power = known[_POWERS]
+        fullest = np.maximum.reduce(power[..., 5:], 2, keepdims=True)
+        fullest += _NOTHING
+        filling = power / fullest
+        silent = np.minimum(filling[0], filling[1]) <= _SILENT
+        pauses = np.packbits(silent, 1, "little").view(_TWO_BYTES)[:, 0]
+        amount = np.sqrt(filling[2], out=known[_AMOUNT])
         if self._count:
-            self._end(first, c, told & (pause[-1] | pause[-2]), pause, amount, out)
-        # The last pause ends with this hop, in which the digit may have begun.
-        began = np.maximum.reduce(pause * _AFTER, 0)
-        amount *= began <= _NUMBERS
-        due = np.add.reduce(amount, 0) >= _SURE_HOPS
-        due &= began > 0
-        due &= ~told
-        d = due.nonzero()[0]
+            self._end(first, c, told, pauses, amount, out)
+        amount *= _SINCE.take(pauses, 0)
+        due = np.add.reduce(amount, 1) >= _SURE_HOPS
+        d = np.greater(due, told, out=due).nonzero()[0]
         if d.size:
-            of_due = (line[..., d], power[..., d], amount[:, d], began[d])
-            self._judge(slots, _Heard(first, c[d], code[d], *of_due), out)
+            self._judge(first, c.take(d), code.take(d), pauses.take(d), known[_KNOWN].take(d, 1), out)
 
-    def _judge(self, slots: Indices, heard: "_Heard", out: Reports) -> None:
+    def _read(self, first: int, c: Indices, code: Indices) -> Floats:
+        """`[13, n, hops]`: what is known of channels `c` if they say digits `code`; the amount is still its square."""
+        bank = self._bank
+        at = self._at[bank.turn].take(code, 1)
+        at += c[:, None]
+        known = np.empty((13, c.size, _HOPS), np.float32)
+        bank.flat.take(at, out=known[_ENERGIES_AND_HEARD], mode="clip")
+        parts = self._unmixing[first % _PHASES // 2].take(code, 2)
+        parts *= known[_HEARD, None]
+        line = np.add.reduce(parts, 0, out=known[_LINE])
+        squares = line * line
+        power = np.add(squares[:2], squares[2:], out=known[_POWER])
+        np.add(power[0], power[1], out=known[_AMOUNT])
+        return known
+
+    def _judge(self, first: int, c: Indices, code: Indices, pauses: Pauses, known: Floats, out: Reports) -> None:
         """Report those that are digits."""
-        turn, power, coherence = _steadiness(heard)
-        deviation = turn * self._per_turn[:, heard.code] + self._shift[:, heard.code]
-        low, high = power
-        like = (coherence > _COHERENT) & (np.maximum.reduce(np.abs(deviation), 0) < _DEVIATION)
-        like &= (high < _HIGH * low) & (high > _LOW * low) & (np.minimum(low, high) > _LEVEL)
-        which = like.nonzero()[0]
-        if which.size:
-            energies = self._bank.energies[slots[:, None], self._energy_rows, heard.channels[which]]
-            part = self._part[:, heard.code[which]]
-            sure = which[_alone(heard, which, power[:, which], part, coherence[which], energies)]
-            for i in sure.tolist():
-                channel, code = int(heard.channels[i]), int(heard.code[i])
-                off, twist = deviation[:, i].tolist(), float(high[i] / low[i])
-                evidence = {
-                    "deviation_percent": [round(100 * x, 1) for x in off],
-                    "twist_db": round(10 * log10(twist), 1),
-                }
-                out.begin(channel, "dtmf", heard.start(i), DIGITS[code], 1.0, evidence)
-                self._told[channel], self._going[channel] = True, code
-                self._bar[channel] = max(_LEAST, _ECHO * (low[i] + high[i]))
-                self._count += 1
+        of_code = self._of_code.take(code, 2)
+        q = np.empty((_QUANTITIES, c.size), np.float32)
+        turn = _steadiness(known, q)
+        deviation = turn * of_code[0]
+        deviation += of_code[1]
+        np.abs(deviation, out=q[_OFF])
+        np.multiply(q[_MEAN], q[_LENGTH], out=q[_WHOLE])
+        np.multiply(q[_WHOLE], of_code[2], out=q[_ABOVE])
+        beginning = _BEGINNING.take(pauses, 1)
+        np.vecdot(beginning[1:], known[_AMOUNT], out=q[_FIRST])
+        before = np.minimum.reduce(np.maximum(known[_BELOW], beginning[0]), 1)
+        np.multiply(before, q[_LENGTH] + _HELD, out=q[_BEFORE])
+        q[_UNITY] = 1
+        margin = _MARGINS @ q
+        np.minimum.reduce(margin[_ALL_OF], 0, out=margin[_OR_ALL_OF])
+        np.maximum(margin[_EITHER], margin[_OR], out=margin[_EITHER])
+        sure = (np.minimum.reduce(margin[_MUST], 0) > 0).nonzero()[0]
+        for i in sure.tolist():
+            low, high = q[_MEAN, i].tolist()
+            start = HOP * (first + 2 + int(_BEGAN[pauses[i]]) - sum(q[_FIRST, i].tolist()))
+            evidence = {
+                "deviation_percent": [round(1000 * x) / 10 for x in deviation[:, i].tolist()],
+                "twist_db": round(100 * log10(high / low)) / 10,
+            }
+            channel, number = int(c[i]), int(code[i])
+            out.begin(channel, "dtmf", start, DIGITS[number], 1.0, evidence)
+            self._told[channel], self._going[channel] = True, number
+            self._bar[channel] = max(_LEAST, _ECHO * (low + high))
+            self._count += 1
 
-    def _end(self, first: int, c: Indices, over: Flags, pause: Flags, amount: Floats, out: Reports) -> None:
-        which = over.nonzero()[0]
-        if which.size:
-            at = np.where(pause[-2, which], _HOPS - 3, _HOPS - 2)
-            ends = HOP * (first + at - 1 + np.minimum(amount[at - 1, which], 1) + amount[at, which])
-            for channel, end in zip(c[which].tolist(), ends.tolist(), strict=True):
-                out.end(channel, "dtmf", end)
-                self._told[channel], self._bar[channel] = False, _LEAST
-                self._count -= 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Heard:
-    """What follows a pause on some channels: `[n]`, `[hops, n]` or `[2, hops, n]` (low and high tone)."""
-
-    first: int
-    """Number of the oldest hop."""
-    channels: Indices
-    code: Indices
-    """Number of the digit."""
-    line: Complex
-    """Amplitude and phase of its tones."""
-    power: Floats
-    """Their mean squares."""
-    amount: Floats
-    """Amplitude in each hop, of that in the fullest of the last five; 0 before the pause's end."""
-    began: Indices
-    """The hop in which, or at the end of which, it began. The one before it is all pause."""
-
-    def start(self, i: int) -> float:
-        """Sample at which it begins on channel number i, by what its first two hops hold of it."""
-        at = int(self.began[i])
-        return HOP * (self.first + at + 2 - float(self.amount[at, i]) - float(self.amount[at + 1, i]))
+    def _end(self, first: int, c: Indices, told: Flags, pauses: Pauses, amount: Floats, out: Reports) -> None:
+        """Report the ends of those that are `told` and after which there is a pause."""
+        at = _ENDED.take(pauses)
+        at *= told
+        for i in at.nonzero()[0].tolist():
+            channel, hop = int(c[i]), int(at[i])
+            before, part = amount[i, hop - 1 : hop + 1].tolist()
+            out.end(channel, "dtmf", HOP * (first + hop - 1 + min(before, 1) + part))
+            self._told[channel], self._bar[channel] = False, _LEAST
+            self._count -= 1
 
 
-def _steadiness(heard: _Heard) -> tuple[Floats, Floats, Floats]:
-    """Of two steady tones that are most like what was heard: by how much they turn in a hop `[2, n]`, radians; their
-    mean squares `[2, n]`; which part of the less steady tone's energy is steady `[n]`."""
+def _steadiness(known: Floats, q: Floats) -> Floats:
+    """Of two steady tones that are most like what was heard: by how much they turn in a hop `[2, n]`, radians. Into
+    `q` come their mean squares, how much of their energy is steady, and the sums."""
     # What holds little of the digit says little of it.
-    held = (heard.amount > _HELD).astype(np.float32)
-    amount = np.minimum(heard.amount, held)
-    filled = _dot(amount, amount) + _NOTHING
-    line = heard.line * amount
-    turns = _dot(line[:, :-1], line[:, 1:])
+    held = (known[_AMOUNT] > _HELD).astype(np.float32)
+    np.vecdot(known[_MEASURED], held, out=q[_SUMS])
+    amount = np.minimum(known[_AMOUNT], held)
+    filled = np.vecdot(amount, amount)
+    line = np.empty((2, *amount.shape), np.complex64)
+    np.multiply(known[:2], amount, out=line.real)
+    np.multiply(known[2:4], amount, out=line.imag)
+    turns = np.vecdot(line[..., :-1], line[..., 1:])
     turn: Floats = np.arctan2(turns.imag, turns.real)
     # The middle of what a hop holds is late in the digit's first hop, early in its last one.
-    model = np.exp(turn[:, None] * (_MIDDLE_OF_EMPTY + _MIDDLE_PER_AMOUNT * amount))
-    power = np.square(np.abs(_dot(model, line)))
-    power /= filled
-    coherence = np.minimum.reduce(power / (_dot(heard.power, held) + _NOTHING), 0)
+    angle = turn[..., None] * (_MIDDLE_OF_EMPTY - _EARLY * amount)
+    model = np.empty(angle.shape, np.complex64)
+    np.cos(angle, out=model.real)
+    np.sin(angle, out=model.imag)
+    steady = np.square(np.abs(np.vecdot(model, line)))
+    np.divide(steady, filled, out=q[_STEADY])
     # A tone beside the bank's frequency shows only a part of its power in a hop: nearly so for turns up to 2 radians.
-    power *= (_ONE + _BEND * turn * turn) / filled
-    return turn, power, coherence
+    bend = turn * turn
+    bend *= _BEND
+    bend += 1
+    bend /= filled
+    np.multiply(q[_STEADY], bend, out=q[_MEAN])
+    return turn
 
 
-def _alone(heard: _Heard, which: Indices, power: Floats, part: Floats, coherence: Floats, energies: Floats) -> Flags:
-    """Of the channels numbered `which`, those on which the digit's two tones (mean squares `power`, of which `part` is
-    above 480 Hz) came at once, and nothing sounds with them but what did before; `energies[2, hops, n]`: all, below."""
-    amount, began = heard.amount[:, which], heard.began[which]
-    n = np.arange(which.size)
-    came = np.minimum(amount[began, n], _ONE - amount[began + 1, n]) < _EDGE
-    held = (amount > _HELD).astype(np.float32)
-    length = _dot(amount, held)
-    energy, below = _dot(energies, held)
-    whole = (power[0] + power[1]) * length
-    above = _dot(power, part) * length
-    # Tones that swell are more than all: a hop half full has half the energy, one of half the amplitude a quarter.
-    alone: Flags = whole > _SHARE * energy
-    before = np.minimum.reduce(energies[1], 0, where=began > _NUMBERS, initial=np.inf)
-    more = np.maximum(below - _AS_BEFORE * before * (length + _HELD) - (whole - above), 0)
-    rest = energy - below + more
-    alone |= (above > _SHARE_ABOVE * rest) & (coherence > _COHERENT_ABOVE)
-    alone &= came & (above < _SWELLING * rest)
-    return alone
-
-
-def _dot(a: NDArray[Any], b: NDArray[Any]) -> NDArray[Any]:
-    """Sums of the products of `a`, conjugate, and `b` over their last axis but one, the hops."""
-    sums: NDArray[Any] = np.vecdot(a, b, axis=-2)  # type: ignore[call-overload]  # its stub lacks `axis`
-    return sums
-
-
-def _unmixing(bank: Bank, rows: Indices) -> tuple[Complex, Floats]:
-    """For hop number h and digit k, at `[..., 16 * (h % 20) + k]`, the weights `[2, 4]` that turn what the bank's
-    `rows[4, digits]` hear of the digit into amplitude and phase of its two tones. And `[2, digits]`: the part of either
-    tone that lies above 480 Hz, in the mean over its phases."""
-    table = np.zeros((2, 4, _PHASES * 16), np.complex64)
+def _unmixing(bank: Bank, rows: Indices) -> tuple[Floats, Floats]:
+    """For hops from number f on, at `[f % 20 // 2]` the weights `[4, 4, digits, hops]` that turn what the bank's
+    `rows[4, digits]` hear of the digit into real parts and imaginary parts of its two tones. And `[2, digits]`: the
+    part of either tone that lies above 480 Hz, in the mean over its phases."""
+    weights = np.zeros((_PHASES, 4, 4, 16), np.float32)
     part = np.zeros((2, 16), np.float32)
     angle = 2 * np.pi / 8000 * np.arange(_PHASES * HOP).reshape(_PHASES, HOP)
     for code in range(16):
@@ -298,7 +348,7 @@ def _unmixing(bank: Bank, rows: Indices) -> tuple[Complex, Floats]:
         # The bank's rows are the tones without what is below 480 Hz, but for a factor.
         factor = (heard * tones).sum((0, 2)) / (heard * heard).sum((0, 2))
         above = heard * factor[:, None]
-        weights = np.linalg.inv(heard @ tones.swapaxes(1, 2))
-        table[:, :, code::16] = (weights[:, :2] + 1j * weights[:, 2:]).transpose(1, 2, 0)
+        weights[..., code] = np.linalg.inv(heard @ tones.swapaxes(1, 2)).swapaxes(1, 2)
         part[:, code] = (above * above).sum(2).mean(0).reshape(2, 2).mean(0) / HOP
-    return table, part
+    hops = (np.arange(0, _PHASES, 2)[:, None] + _NUMBERS) % _PHASES
+    return np.ascontiguousarray(weights[hops].transpose(0, 2, 3, 4, 1)), part

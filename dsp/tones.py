@@ -18,6 +18,7 @@ take up is its energy `below`.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Final
 
 import numpy as np
@@ -81,7 +82,9 @@ class Bank:
       (row `group_row[name]`; with `above` also `group_row["below"]`) and the power of each tone (row `power_row + r`);
     - `slots(n)`: where the last n hops stand in both, the oldest first. So
       `bank.sums[bank.slots(8)[:, None, None], rows[:, None], c]` is `[8, rows, c]`, and the phases in it turn from hop
-      to hop by the distance of a tone from the bank's frequency only.
+      to hop by the distance of a tone from the bank's frequency only;
+    - `flat`, both rings in one row: what is read often is cheapest to `take` from there, by tables made once with
+      `places_of_sums` and `places_of_energies`, of which the present one is number `turn`.
 
     Dense decisions over all channels keep to the attributes above: they are views of the newest hops, in one piece
     and in the cache. All of them, views included, are of the last step only: read them anew after each `step`.
@@ -120,8 +123,11 @@ class Bank:
             below[2 * tones : rows - _LOW] = 1
             self._gather[self.group_row[above.group]] -= np.float32(above.share) * (self._gather[0] - below)
         # Slot 0 repeats the last one, so that a step and the hop before it are neighbours at every turn of the ring.
-        self._sums = np.zeros((1 + RING, rows, width), np.float32)
-        self._energies = np.full((1 + RING, self.power_row + tones, width), 1e-12, np.float32)
+        sums, energies = (1 + RING, rows, width), (1 + RING, self.power_row + tones, width)
+        self.flat = np.zeros(prod(sums) + prod(energies), np.float32)
+        self._sums = self.flat[: prod(sums)].reshape(sums)
+        self._energies = self.flat[prod(sums) :].reshape(energies)
+        self._energies[:] = 1e-12
         self.sums, self.energies = self._sums[..., :channels], self._energies[..., :channels]
         three = [slice(at, at + 3) for at in range(0, RING, 2)]
         self._turns = [_Turn(self, self._sums[of], self._energies[of], channels) for of in three]
@@ -168,6 +174,25 @@ class Bank:
         """`[hops]`: where the last `hops` (16 at most) stand in `sums` and `energies`, the oldest first."""
         newest: NDArray[np.intp] = self._slots[(2 * self._steps + 2) % RING, RING - hops :]
         return newest
+
+    def places_of_sums(self, rows: NDArray[np.intp], hops: int) -> NDArray[np.intp]:
+        """`[8, ..., hops]`: by the turn, where in `flat` the last `hops` of channel 0 stand in these rows of `sums`."""
+        return self._places(0, self._sums.shape[1], rows, hops)
+
+    def places_of_energies(self, rows: NDArray[np.intp], hops: int) -> NDArray[np.intp]:
+        """The same for rows of `energies`."""
+        return self._places(self._sums.size, self._energies.shape[1], rows, hops)
+
+    def _places(self, first: int, height: int, rows: NDArray[np.intp], hops: int) -> NDArray[np.intp]:
+        slots = self._slots[(2 * np.arange(RING // 2) + 2) % RING, RING - hops :]
+        slots = slots.reshape(RING // 2, *(1,) * rows.ndim, hops)
+        places: NDArray[np.intp] = first + self._sums.shape[2] * (height * slots + rows[..., None])
+        return places
+
+    @property
+    def turn(self) -> int:
+        """Number of the last step's turn in the ring, 0 to 7."""
+        return self._steps % (RING // 2)
 
     def step(self) -> None:
         """Take the next 160 samples of every channel, which stand in `input`."""
