@@ -8,7 +8,7 @@ steady loud sound stays sound.
 
 A step is loud well above either floor, and faint a little above it. Speech is sound that moves and that no tone, digit
 or carrier explains: it begins with two loud steps of three, reaches back over the faint ones before them, goes on while
-steps are loud or two running are faint, and ends with the last of these, which is known 160 ms later. Sound whose level
+steps are loud or two running are faint, and ends with the last of these, which is known 240 ms later. Sound whose level
 stands still within 3 dB, whatever it is, waits: if it moves it was speech from its beginning, if it ends it was none,
 unless it was too short to know. So tones are no speech before anybody has named them, and what only might be a tone
 takes no speech away. Sound that turns out to be a tone or a carrier after all was no speech: its event is withdrawn,
@@ -102,19 +102,6 @@ class Activity:
         steps = np.arange(first, min(end_step, self.steps)) % LEVELS
         return float(self._levels[steps, 0, channel].max(initial=FLOOR_DBM0))
 
-    def moves(self, c: NDArray[np.intp]) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
-        """Whether what sounds on channels `c` is louder at one time than at another, as tones and noise are not, and
-        how many of its last 280 ms are known: the steps between two others that are loud as well."""
-        loud = self.loud_lately[np.arange(self.slot + 1 - _LOOK_STEPS, self.slot + 1)[:, None] % LATELY, c]
-        levels = self.heard_dbm0(_LOOK_STEPS)[:, c]
-        inner = loud[:-2] & loud[1:-1] & loud[2:]
-        most = np.where(inner, levels[1:-1], -np.inf).max(0)
-        least = np.where(inner, levels[1:-1], np.inf).min(0)
-        moves = most - least > _MOVES_DB
-        # The newest step may be cut where the sound ends, but not where it rises.
-        moves |= inner[-1] & (levels[-1] - levels[-2] > _MOVES_DB)
-        return moves, np.add.reduce(inner, 0, dtype=np.intp)
-
     def step(self) -> None:
         """Take the bank's last step."""
         bank = self._bank
@@ -163,18 +150,24 @@ class Activity:
         self.noise_floor_dbm0 = floors[0] + _QUIETEST_UNDER_MEAN_DB
 
 
-_ENOUGH: Final = np.array([(bits & 7).bit_count() >= 2 for bits in range(256)])
+_ENOUGH: Final = np.array([(bits & 7).bit_count() >= 2 or (bits >> 1).bit_count() >= 2 for bits in range(16)])
+"""Two loud steps of three, at this step or the one before."""
 _BACK: Final = np.array([next((n for n in range(8) if not bits >> n & 3), 8) for bits in range(256)])
 """How far back two steps running without any sound lie."""
-_HANGOVER_STEPS: Final = 8
-"""As many as the steps that are remembered as bits: speech is over when none of them is set."""
+_HANGOVER_STEPS: Final = 12
+_AGO: Final = np.arange(_HANGOVER_STEPS - 1, -1, -1, dtype=np.uint16)[:, None]
+_HANGOVER: Final = np.uint16((1 << _HANGOVER_STEPS) - 1)
+"""Speech is over when none of so many steps, remembered as bits, was speech."""
 _EXPLAINED: Final = np.uint8(31)
+_EXPLAINED_BITS: Final = 8
 """Speech that goes on is over when five steps running are explained; one or two are a digit's worth of a vowel."""
 _WITHDRAWN_STEPS: Final = 32
 _EXPLAINED_STEPS: Final = 7
 _NEAR_STEPS: Final = 8
-_LOOK_STEPS: Final = 14
-"""A cadence's pauses and the bursts on either side of them are looked at together."""
+_AGAIN_STEPS: Final = 8
+"""What sounds again so soon is the same sound."""
+_PACE_STEPS: Final = 2
+"""Sound that waits is looked at so often."""
 _MOVES_DB = np.float32(3.0)
 """The beats of two tones that are 40 Hz apart move the levels of steps by 2 dB, noise by some 1.5 dB."""
 _BRIEF_STEPS: Final = 7
@@ -187,14 +180,15 @@ class Speech:
     """Stretches of speech on `channels` channels, as events."""
 
     def __init__(self, channels: int) -> None:
-        # The last eight steps of a channel as bits, the newest lowest: what was speech, at least faint, explained.
-        self._heard, self._faint, self._explained = (np.zeros(channels, np.uint8) for _ in range(3))
-        self._since_explained = _HANGOVER_STEPS
+        # The last steps of a channel as bits, the newest lowest: what was speech, at least faint, explained.
+        self._heard = np.zeros(channels, np.uint16)
+        self._faint, self._explained = (np.zeros(channels, np.uint8) for _ in range(2))
+        self._since_explained = _EXPLAINED_BITS
         self.on = np.zeros(channels, np.bool_)
         self._held = np.zeros(channels, np.bool_)
         """There is sound of which it is not known yet whether it moves."""
         self._began, self._ended = (np.zeros(channels, np.int64) for _ in range(2))
-        self._last_held = np.full(channels, -_LOOK_STEPS, np.int64)
+        self._last_held = np.full(channels, -_AGAIN_STEPS - 1, np.int64)
 
     def step(self, activity: Activity, explained: NDArray[np.bool_] | None, out: Reports) -> None:
         """After each step of `activity`. `explained`: a tone, a digit or data that was told sounds there; None:
@@ -206,45 +200,67 @@ class Speech:
         speech &= on
         speech |= activity.loud
         self._since_explained = 0 if explained is not None else self._since_explained + 1
-        if self._since_explained <= _HANGOVER_STEPS:
-            self._explained <<= 1
-            if explained is not None:
-                self._explained |= explained
-                over = (self._explained & _EXPLAINED) == _EXPLAINED
-                np.putmask(heard, over, heard & ~_EXPLAINED)
-                speech &= ~np.where(on, over, explained)
-                self._held &= ~explained
-                self._last_held[explained] = -_LOOK_STEPS
+        if self._since_explained <= _EXPLAINED_BITS:
+            self._explain(explained, speech)
         heard <<= 1
         heard |= speech
-        new = _ENOUGH[heard]
-        new |= self._held
-        new &= ~on
-        over = heard == 0
-        over &= on
-        if new.any():
-            c = new.nonzero()[0]
-            self._consider(c, activity, out)
-        if over.any():
-            for channel in over.nonzero()[0].tolist():
-                self._end(channel, activity, out)
+        heard &= _HANGOVER
+        silent = np.equal(heard, 0)
+        ends = (silent & on).nonzero()[0]
+        if activity.steps % _PACE_STEPS == 0:
+            silent |= on
+            c = (~silent).nonzero()[0]
+            enough = _ENOUGH[heard[c] & 15]
+            some = (enough | self._held[c]).nonzero()[0]
+            if some.size:
+                self._consider(c[some], enough[some], activity, out)
+        for channel in ends.tolist():
+            self._end(channel, activity, out)
 
-    def _consider(self, c: NDArray[np.intp], activity: Activity, out: Reports) -> None:
+    def _explain(self, explained: NDArray[np.bool_] | None, speech: NDArray[np.bool_]) -> None:
+        """Take out of `speech` what is explained."""
+        self._explained <<= 1
+        if explained is not None:
+            self._explained |= explained
+            over = (self._explained & _EXPLAINED) == _EXPLAINED
+            np.putmask(self._heard, over, self._heard & ~np.uint16(_EXPLAINED))
+            # What is told now began a little before.
+            new = np.greater(explained, self.on)
+            np.putmask(self._heard, new, 0)
+            over |= new
+            np.greater(speech, over, out=speech)
+            np.greater(self._held, explained, out=self._held)
+            self._last_held[explained] = -_AGAIN_STEPS - 1
+
+    def _consider(self, c: NDArray[np.intp], enough: NDArray[np.bool_], activity: Activity, out: Reports) -> None:
         """Sound on channels `c`: speech if it moves, or is over before it can be known to stand still."""
         now = activity.steps
-        first = now - self._last_held[c] > _HANGOVER_STEPS
-        if first.any():
+        first = (now - self._last_held[c] > _AGAIN_STEPS).nonzero()[0]
+        if first.size:
             f = c[first]
-            back = np.maximum(_BACK[self._faint[f] | self._heard[f]], 2)
+            back = np.maximum(_BACK[self._faint[f] | (self._heard[f] & 255)], 2)
             self._began[f] = np.maximum(now - back, self._ended[f])
-        enough = _ENOUGH[self._heard[c]]
         self._last_held[c[enough]] = now
-        moves, known = activity.moves(c)
+        moves, known = self._moves(c, activity)
         speech = moves | ~enough & (known < _KNOWN) & (now - self._began[c] <= _BRIEF_STEPS)
         self._held[c] = enough & ~speech
         for channel in c[speech].tolist():
             self.on[channel] = True
             out.begin(channel, "speech", int(self._began[channel]) * STEP, "speech", 0.8)
+
+    def _moves(self, c: NDArray[np.intp], activity: Activity) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
+        """Whether what sounds on channels `c` is louder at one time than at another, as tones and noise are not, and
+        how many of its last 240 ms are known: the steps between two others that are loud as well."""
+        bits = self._heard[c]
+        bits &= (bits >> 1) & (bits << 1)
+        levels = activity.heard_dbm0(_HANGOVER_STEPS)[:, c]
+        inner = ((bits >> _AGO) & 1).astype(np.bool_)
+        most = np.where(inner, levels, -np.inf).max(0)
+        least = np.where(inner, levels, np.inf).min(0)
+        moves = most - least > _MOVES_DB
+        # The newest step may be cut where the sound ends, but not where it rises.
+        moves |= inner[-2] & (levels[-1] - levels[-2] > _MOVES_DB)
+        return moves, np.bitwise_count(bits)
 
     def _end(self, c: int, activity: Activity, out: Reports) -> None:
         """At the last step of speech; where something else began, or at the start if that began there too."""

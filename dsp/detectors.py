@@ -89,8 +89,7 @@ class Detectors:
         self._dtmf_cid = DtmfCallerId()
         self._speech = Speech(channels) if on("speech") else None
         self._class = Classifier(channels) if on("class") else None
-        self._none = np.zeros(channels, np.bool_)
-        self._none.flags.writeable = False
+        self._other = np.zeros(channels, np.bool_)
 
     def feed(self, block: NDArray[np.uint8]) -> list[Event]:
         """What became certain in `block`, uint8 `[channels, n]` for any n."""
@@ -166,60 +165,60 @@ class Detectors:
 
     def _look_for_clipping(self, law_bytes: NDArray[np.uint8]) -> None:
         hot = (self.level_dbm0 > _HOT_DBM0).nonzero()[0]
-        if hot.size or self._any_clipped:
+        last = (law_bytes[hot] & 0x7F) == self._last_step
+        if self._any_clipped or last.any():
             self.clipped = np.zeros(self.clipped.size, np.bool_)
-            self.clipped[hot] = np.add.reduce((law_bytes[hot] & 0x7F) == self._last_step, axis=1, dtype=np.uint8) >= 2
+            self.clipped[hot] = np.add.reduce(last, axis=1, dtype=np.uint8) >= 2
             self._any_clipped = bool(self.clipped.any())
 
     def _judge(self, hop: int, before: int) -> None:
         """Carriers, speech and class, which rest on what the others heard in this step."""
         out = self._out
-        plain = ~self._something_else()
+        cadences = self._progress.heard() if self._progress is not None and self._progress.lately else None
+        plain = self._plain(cadences) if self._class is not None else self._other
         if self._carriers is not None:
             for event in out.since(before):
                 self._carriers.sign(event, hop)
             self._carriers.step(hop, self._activity, out)
-            if self._carriers.any_still:
+            if self._class is not None and self._carriers.any_still:
                 # Steady noise stands still too, but is not loud.
                 plain &= ~(self._carriers.still & np.logical_and.reduce(self._activity.loud_lately, axis=0))
         if self._speech is not None:
-            self._speech.step(self._activity, self._explained(), out)
+            self._speech.step(self._activity, self._explained(cadences), out)
         if self._class is not None:
             for event in out.since(before):
                 if event.end_s is None:
                     self._class.sign(event, out)
             self._class.step(self._activity, plain, out)
 
-    def _explained(self) -> NDArray[np.bool_] | None:
-        """`[channels]`: a tone, a digit or data that was told sounds, so what is heard is no speech. None: nowhere."""
+    def _explained(self, cadences: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+        """`[channels]`: a tone, a digit or data that was told sounds, so what is heard is no speech. None: nowhere.
+        `cadences`: where progress tones sound; in their pauses somebody may speak."""
         out, found = self._out, None
         if out.any_told:
             found = out.told > 0
-        if out.any_cadence and self._progress is not None:
-            # In the pauses of a cadence somebody may speak.
-            cadences = self._progress.heard()
-            cadences &= out.cadences
-            found = cadences if found is None else found | cadences
+        if out.any_cadence and cadences is not None:
+            sounding = cadences & out.cadences
+            found = sounding if found is None else np.logical_or(found, sounding, out=found)
         if self._class is not None and self._class.any_machine:
-            data = self._class.machine & ~self._activity.voiced
-            found = data if found is None else found | data
+            data = np.greater(self._class.machine, self._activity.voiced)
+            found = data if found is None else np.logical_or(found, data, out=found)
         return found
 
-    def _something_else(self) -> NDArray[np.bool_]:
-        """`[channels]`: a tone, a digit or data sounds, so what is heard is no speech. Not to be changed."""
-        found = []
-        if self._progress is not None and self._progress.lately:
-            found.append(self._progress.heard())
+    def _plain(self, cadences: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
+        """`[channels]`: nothing sounds that is, or may be, a tone, a digit or data."""
+        other = self._other
+        if cadences is None:
+            other.fill(False)
+        else:
+            np.copyto(other, cadences)
         if self._dtmf is not None and self._dtmf.any_sounding:
-            found.append(self._dtmf.going)
+            other |= self._dtmf.going
         if self._connect is not None and self._connect.running:
-            found.append(self._connect.sounding)
+            other |= self._connect.sounding
         if self._v21 is not None and self._v21.any_busy:
-            found.append(self._v21.busy)
-        if not found:
-            return self._none
-        explained: NDArray[np.bool_] = np.logical_or.reduce(found, axis=0)
-        return explained
+            other |= self._v21.busy
+        return np.logical_not(other, out=other)
 
 
 def _checked(channels: int, law: str, zone: str, detectors: Iterable[str] | None) -> frozenset[str]:
