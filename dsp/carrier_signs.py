@@ -84,16 +84,16 @@ def look(x: Floats) -> Signs:
 
 def _clock(spectra: Spectra, power: Floats) -> tuple[NDArray[np.intp], Floats]:
     low, high = _edges()
-    products = np.take(spectra, low, axis=1)
-    products *= np.take(spectra.conj(), high, axis=1)
-    squares = np.take(power, low, axis=1)
-    squares *= np.take(power, high, axis=1)
-    total = np.sqrt(squares).sum(2) + np.float32(1e-20)
-    parts = products.reshape(-1, len(CLOCKS), _PARTS, 2 * _REACH // _PARTS).sum(3)
-    found: Floats = np.abs(parts).sum(2) / total
+    products = np.take(spectra.conj(), high, axis=1)
+    products *= np.take(spectra, low, axis=1)
+    squares = products.real**2 + products.imag**2
+    total = np.add.reduce(np.sqrt(squares), axis=2)
+    total += np.float32(1e-20)
+    parts = np.add.reduce(products.reshape(-1, len(CLOCKS), _PARTS, 2 * _REACH // _PARTS), axis=3)
+    found: Floats = np.add.reduce(np.abs(parts), axis=2) / total
     # Many bins must share it, and it must be a part of the signal: two lines, or an echo's ripple, are no clock.
-    spread = total * total / (squares.sum(2) + np.float32(1e-30))
-    found *= (spread > 16) & (total > np.float32(0.0006) * power.sum(1, keepdims=True))
+    spread = total * total / (np.add.reduce(squares, axis=2) + np.float32(1e-30))
+    found *= (spread > 16) & (total > np.float32(0.0006) * np.add.reduce(power, axis=1, keepdims=True))
     best = found.argmax(1)
     return best, found[np.arange(best.size), best]
 
@@ -134,22 +134,27 @@ def _likest(power: Floats) -> tuple[NDArray[np.intp], Floats, Floats]:
 def probing(spectra: Spectra) -> Floats:
     """`[n]`: how much of the energy stands on V.34's probing tones (L1, L2: every 150 Hz from 150 to 3750 but for 900,
     1200, 1800 and 2400), less what stands on those left out; halved where fewer than ten of them carry it."""
-    tones, missing = _probe_bins()
+    tones, weights = _probe_bins()
     power = spectra.real**2 + spectra.imag**2
-    of_tones = power[:, tones].sum(2)
-    total = power.sum(1) + np.float32(1e-20)
-    share = (of_tones.sum(1) - 4 * power[:, missing].sum((1, 2))) / total
-    spread = np.square(of_tones.sum(1)) / (np.square(of_tones).sum(1) + np.float32(1e-30))
-    result: Floats = np.where(spread > 10, share, share / 2)
-    return result
+    of_tones, total = (power @ weights).T
+    share: Floats = of_tones / (total + np.float32(1e-20))
+    some = (share > 0.5).nonzero()[0]
+    if some.size:
+        each = np.add.reduce(power[some[:, None, None], tones], axis=2)
+        spread = np.square(each.sum(1)) / (np.square(each).sum(1) + np.float32(1e-30))
+        share[some] *= np.where(spread > 10, np.float32(1), np.float32(0.5))
+    return share
 
 
 @cache
-def _probe_bins() -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _probe_bins() -> tuple[NDArray[np.intp], Floats]:
+    """Bins of every tone; weights of all bins for what is on the tones, less what is on those left out, and for all."""
     absent = (900, 1200, 1800, 2400)
     hz = np.array([f for f in range(150, 3751, 150) if f not in absent])
-    bins = [np.floor(f / _BIN_HZ).astype(int)[:, None] + np.arange(-1, 3) for f in (hz, np.array(absent))]
-    return bins[0], bins[1]
+    tones, missing = (np.floor(f / _BIN_HZ).astype(int)[:, None] + np.arange(-1, 3) for f in (hz, np.array(absent)))
+    weights = np.zeros((SAMPLES // 2 + 1, 2), np.float32)
+    weights[tones, 0], weights[missing, 0], weights[:, 1] = 1, -4, 1
+    return tones, weights
 
 
 def constellation(spectra: Spectra, carrier_hz: float) -> tuple[Floats, Floats]:

@@ -34,7 +34,7 @@ _V21, _V22, _V22BIS, _V23, _V29, _V17, _V32, _V34, _V90 = (
 )
 _NONE: Final = -1
 
-_PACE_STEPS: Final = 4
+_PACE_STEPS: Final = 8
 """Stillness is looked for this often."""
 _STILL_STEPS: Final = 12
 _STILL_DB, _STOOD_DB = np.float32(6.0), np.float32(3.0)
@@ -43,11 +43,15 @@ _LEAST_DBM0 = np.float32(-57.0)
 _GONE_STEPS: Final = 20
 _LOOKS: Final = 6
 """Channels looked at in one step at least; the rest of those that are due in the steps before the next pace."""
-_DUE: Final = np.zeros((4, 128), np.bool_)
-_DUE[0, [3, 5, 7, 9, 12, 16, 24, 38, 54, 64, 96]] = True
-_DUE[1::2, [[3], [5], [38], [64]]] = True
-"""`[row, age]`: when to look, in paces since the channel is still: row 0 before its carrier is named, 1 and 3 after; 2
-where something else explains it. From 64 on the row repeats."""
+_LOW_DB, _RINGING_DB = np.float32(1.4), np.float32(18.0)
+"""Where no more than so much is lost without what is below 750 Hz left out, a progress tone stands; where hum and
+what is below it is so much stronger than the rest, the line rings."""
+_DUE: Final = np.zeros((6, 64), np.bool_)
+_DUE[0, [1, 2, 3, 4, 6, 8, 12, 19, 27, 32, 48]] = True
+_DUE[1::2, [[1], [2], [19], [32]]] = True
+_DUE[4, [5, 8, 12, 19, 32]] = True
+"""`[row, age]`: when to look, in paces since the channel is still: row 0 before its carrier is named, 1, 3, 5 after; 2
+where something else explains it; 4 where it is all low. From 32 on the row repeats."""
 _CLOCK, _NO_CLOCK = 0.58, 0.5
 """Coherence that shows a symbol clock, and that shows none."""
 _BLANKS: Final = 4
@@ -132,12 +136,17 @@ class Carriers:
             self._waiting = self._waiting[share:]
 
     def _flag(self, now: int, activity: Activity, out: Reports) -> None:
-        levels = activity.heard_dbm0(_STILL_STEPS)
-        lowest = levels.min(0)
-        moves = levels.max(0) - lowest
-        still = (moves < _STILL_DB) & (lowest > _LEAST_DBM0)
+        levels = activity.levels_dbm0(_STILL_STEPS)
+        heard = levels[:, 0]
+        lowest = np.minimum.reduce(heard, axis=0)
+        moves = np.maximum.reduce(heard, axis=0)
+        moves -= lowest
+        still = moves < _STILL_DB
+        still &= lowest > _LEAST_DBM0
         if still.any():
-            still &= (activity.voiced_lately.sum(0) < 4) | (moves < _STOOD_DB)
+            voiced = np.add.reduce(activity.voiced_lately.view(np.uint8), axis=0, dtype=np.uint8)
+            still &= (voiced < 4) | (moves < _STOOD_DB)
+            still &= levels[-1, 2] - heard[-1] < _RINGING_DB
         self.any_still = bool(still.any())
         was, self.still = self.still, still
         if self._any_told:
@@ -150,10 +159,11 @@ class Carriers:
             self._since[fresh], self._last[fresh] = now - 2 * _STILL_STEPS, _NONE
         c = still.nonzero()[0]
         age = (now - self._since[c]) // (2 * _PACE_STEPS)
-        row = (self._told[c] >= 0) + 2 * self._explained[c]
-        due = _DUE[row, np.where(age < 128, age, age & 63 | 64)]
+        low = levels[-1, 0, c] - levels[-1, 1, c] < _LOW_DB
+        row = (self._told[c] >= 0) + np.where(self._explained[c], 2, 4 * low)
+        due = _DUE[row, np.where(age < 64, age, age & 31 | 32)]
         if now < self._closest_until:
-            due |= (age % 2 == 1) & (now < self._close_until[c])
+            due |= now < self._close_until[c]
         self._waiting = c[due]
 
     def _end(self, now: int, out: Reports) -> None:
