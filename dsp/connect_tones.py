@@ -13,8 +13,8 @@ its share of the energy and turns from the hop before as its frequency wants. Wh
   length but rarely both, and fade.
 - A calling tone is reported when it ends: 1300 Hz that goes on is the idle mark of V.23.
 
-The kind of a 2100 Hz tone, first reported as `ans`, is told later (`dsp.answer_kinds`). A tone that was reported is
-looked at every 160 ms once its kind is known.
+The kind of a 2100 Hz tone, first reported as `ans`, is told later (`dsp.answer_kinds`). What was reported is
+asked for its kind and its end every 160 ms.
 """
 
 from dataclasses import dataclass
@@ -53,6 +53,8 @@ _TURN_OF_SIGN: Final = 2
 """The one in which a tone must have stood out before."""
 _NEW: Final = 2 * _PACE
 _SHARE, _LEVEL = np.float32(0.2), np.float32(2 * 10 ** (-46 / 10))
+_LEAK = np.float32(1.2)
+"""A tone that is louder than all is none."""
 _HALF = np.float32(0.55)
 """A tone with a smaller share of the last 80 ms is not clean."""
 _TAIL = np.float32(0.06)
@@ -117,13 +119,10 @@ class ConnectTones:
             self._sign = sign
             return
         if sign is not None:
-            # A digit, a word or a caller's number seldom stands out twice in 40 ms.
-            sign = sign & self._sign if self._sign is not None else None
+            sign = self._clear(sign)
         newest = hop + 1
         if self.running:
             going = self._start[self._tones] >= 0
-            if not newest // _NEW % 2:
-                going &= ~self._settled[self._tones]
             sign = going if sign is None else sign | going
         if sign is None:
             return
@@ -136,6 +135,14 @@ class ConnectTones:
             else:
                 self._good.fill(0)
             self._look(newest, t, c, out)
+
+    def _clear(self, sign: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+        """A digit, a word or a caller's number seldom stands out twice in 40 ms; ringing leaks more than there is."""
+        if self._sign is None:
+            return None
+        sign &= self._sign
+        sign &= self._bank.power_20ms[self._rows] < _LEAK * self._bank.energy_20ms
+        return sign
 
     def _look(self, newest: int, t: NDArray[np.intp], c: NDArray[np.intp], out: Reports) -> None:
         """Tones `t` (of those that are wanted) on channels `c`, up to hop `newest`."""
