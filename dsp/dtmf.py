@@ -16,6 +16,9 @@ strongest tones of either group hold that energy, the last ten hops are read aga
   along one line of phase with one amplitude; twist and level; whether both came within a hop; and how much of all
   energy the two tones are. What sounded below 480 Hz before the digit came may sound under it.
 
+Each condition is linear in a few quantities of the digit (`_margins`), so one product of matrices tells all of them for
+all digits at once: in 20 ms few channels are looked at, and what costs is the number of array operations.
+
 Speech and music fail on steadiness: their harmonics glide and swell within 30 ms, and something else sounds with them.
 Between steps nothing is kept but which digit goes on. It is looked at again where the first sign is gone, and ends with
 a pause.
@@ -68,10 +71,11 @@ _AS_BEFORE: Final = np.float32(1.6)
 _BEND: Final = np.float32(0.094)
 """By which a tone's power is to be raised that turns by a radian in a hop."""
 _NOTHING: Final = np.float32(1e-12)
-_TWO_BYTES: Final = np.dtype("<u2")
 _NUMBERS: Final = np.arange(_HOPS)
 _EARLY: Final = np.where(_NUMBERS < _HOPS - 2, np.float32(0.5), np.float32(-0.5))
 _MIDDLE_OF_EMPTY: Final = _NUMBERS.astype(np.float32) + _EARLY
+_BIT_OF_HOP: Final = (1 << _NUMBERS).astype(np.int16)
+
 # By the number whose bit h says that hop h is silent: what its pauses tell.
 _BITS: Final = np.arange(1 << _HOPS)[:, None] >> _NUMBERS & 1
 _PAUSES: Final = _BITS[:, 1:] & _BITS[:, :-1]
@@ -100,9 +104,9 @@ _MEASURED, _KNOWN = slice(4, 9), slice(0, 9)
 # Rows of what is known of the digit as a whole: sums of the five rows `_MEASURED` over its full hops (the third is its
 # length); of either tone the energy in these that is steady, the mean square, this over the length, and the part of
 # that above 480 Hz; what was below before, over the length; by how much either frequency is off; amount in the first
-# two hops; 1.
+# two hops; 1; by how much it is off, with the sign.
 _SUMS, _LENGTH, _STEADY, _MEAN, _WHOLE, _ABOVE = slice(0, 5), 2, slice(5, 7), slice(7, 9), slice(9, 11), slice(11, 13)
-_BEFORE, _OFF, _FIRST, _UNITY, _QUANTITIES = 13, slice(14, 16), slice(16, 18), 18, 19
+_BEFORE, _OFF, _FIRST, _UNITY, _SIGNED, _QUANTITIES = 13, slice(14, 16), slice(16, 18), 18, slice(19, 21), 21
 # Rows of margins: the first eleven must be positive, but in place of each of the last three of them it may be the row
 # three further on, of which the last stands for all that follow.
 _MUST, _EITHER, _OR, _ALL_OF, _OR_ALL_OF = slice(0, 11), slice(8, 11), slice(11, 14), slice(13, 17), 13
@@ -110,11 +114,11 @@ _MUST, _EITHER, _OR, _ALL_OF, _OR_ALL_OF = slice(0, 11), slice(8, 11), slice(11,
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 Indices = NDArray[np.intp]
-Pauses = NDArray[np.uint16]
+Pauses = NDArray[np.int16]
 
 
 def _margins() -> Floats:
-    """`[17, 19]`: the weights that make margins of quantities."""
+    """`[17, 21]`: the weights that make margins of quantities."""
     rows = np.eye(_QUANTITIES)
     low, high = rows[_MEAN]
     of_low, of_high, _, energy, below = rows[_SUMS]
@@ -219,7 +223,7 @@ class Dtmf:
         if which.size:
             code = pairs.argmax(0)
             if self._count:
-                code = np.where(told, self._going.take(c), code)
+                np.copyto(code, self._going.take(c), where=told)
             if which.size < c.size:
                 c, code, told = c.take(which), code.take(which), told.take(which)
             self.sounding[c] = True
@@ -235,7 +239,7 @@ class Dtmf:
         fullest += _NOTHING
         filling = power / fullest
         silent = np.minimum(filling[0], filling[1]) <= _SILENT
-        pauses = np.packbits(silent, 1, "little").view(_TWO_BYTES)[:, 0]
+        pauses = silent.dot(_BIT_OF_HOP)
         amount = np.sqrt(filling[2], out=known[_AMOUNT])
         if self._count:
             self._end(first, c, told, pauses, amount, out)
@@ -265,7 +269,7 @@ class Dtmf:
         of_code = self._of_code.take(code, 2)
         q = np.empty((_QUANTITIES, c.size), np.float32)
         turn = _steadiness(known, q)
-        deviation = turn * of_code[0]
+        deviation = np.multiply(turn, of_code[0], out=q[_SIGNED])
         deviation += of_code[1]
         np.abs(deviation, out=q[_OFF])
         np.multiply(q[_MEAN], q[_LENGTH], out=q[_WHOLE])
@@ -279,15 +283,19 @@ class Dtmf:
         np.minimum.reduce(margin[_ALL_OF], 0, out=margin[_OR_ALL_OF])
         np.maximum(margin[_EITHER], margin[_OR], out=margin[_EITHER])
         sure = (np.minimum.reduce(margin[_MUST], 0) > 0).nonzero()[0]
-        for i in sure.tolist():
-            low, high = q[_MEAN, i].tolist()
-            start = HOP * (first + 2 + int(_BEGAN[pauses[i]]) - sum(q[_FIRST, i].tolist()))
+        if sure.size:
+            hops = (first + 2 + _BEGAN.take(pauses.take(sure))).tolist()
+            self._begin(c.take(sure).tolist(), code.take(sure).tolist(), hops, q.take(sure, 1).T.tolist(), out)
+
+    def _begin(self, channels: list[int], code: list[int], hops: list[int], q: list[list[float]], out: Reports) -> None:
+        """Report digits `code`, which begin by the first two amounts before `hops`."""
+        for channel, number, hop, of_digit in zip(channels, code, hops, q, strict=True):
+            low, high = of_digit[_MEAN]
             evidence = {
-                "deviation_percent": [round(1000 * x) / 10 for x in deviation[:, i].tolist()],
+                "deviation_percent": [round(1000 * x) / 10 for x in of_digit[_SIGNED]],
                 "twist_db": round(100 * log10(high / low)) / 10,
             }
-            channel, number = int(c[i]), int(code[i])
-            out.begin(channel, "dtmf", start, DIGITS[number], 1.0, evidence)
+            out.begin(channel, "dtmf", HOP * (hop - sum(of_digit[_FIRST])), DIGITS[number], 1.0, evidence)
             self._told[channel], self._going[channel] = True, number
             self._bar[channel] = max(_LEAST, _ECHO * (low + high))
             self._count += 1
@@ -296,12 +304,13 @@ class Dtmf:
         """Report the ends of those that are `told` and after which there is a pause."""
         at = _ENDED.take(pauses)
         at *= told
-        for i in at.nonzero()[0].tolist():
-            channel, hop = int(c[i]), int(at[i])
-            before, part = amount[i, hop - 1 : hop + 1].tolist()
-            out.end(channel, "dtmf", HOP * (first + hop - 1 + min(before, 1) + part))
-            self._told[channel], self._bar[channel] = False, _LEAST
-            self._count -= 1
+        which = at.nonzero()[0]
+        if which.size:
+            lists = (each.take(which, 0).tolist() for each in (c, at, amount))
+            for channel, hop, of_hops in zip(*lists, strict=True):
+                out.end(channel, "dtmf", HOP * (first + hop - 1 + min(of_hops[hop - 1], 1) + of_hops[hop]))
+                self._told[channel], self._bar[channel] = False, _LEAST
+                self._count -= 1
 
 
 def _steadiness(known: Floats, q: Floats) -> Floats:

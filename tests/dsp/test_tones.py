@@ -54,6 +54,10 @@ def test_the_rings_hold_the_last_hops_in_order(steps: int) -> None:
     assert (totals[:, 0] <= whole + 1e-6).all() and (totals[:, bank.group_row["all"]] <= whole).all()
     np.testing.assert_array_equal(bank.energy, bank.energies[bank.slots(RING)[-3:], 0])
     np.testing.assert_array_equal(bank.power, bank.energies[bank.slots(RING)[-3:], bank.power_row :])
+    rows, channel = np.array([[0, 2], [1, 0]]), 2
+    for ring, places in ((bank.sums, bank.places_of_sums), (bank.energies, bank.places_of_energies)):
+        want = ring[bank.slots(known), rows[..., None], channel]
+        np.testing.assert_array_equal(bank.flat.take(places(rows, known)[bank.turn] + channel), want)
 
 
 def test_a_channel_does_not_depend_on_how_many_others_there_are_nor_on_other_tones() -> None:
