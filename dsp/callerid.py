@@ -91,8 +91,8 @@ class FskCallerId:
         self._bank, self._history = bank, history
         self._rows = np.array([bank.row(mark) for _, mark, _ in STANDARDS], np.intp)
         bank.expect(self._rows.tolist(), float(_SHARE))
-        self._before = np.zeros((2, channels), np.bool_)
-        """Where a mark was alone in the step before."""
+        self._before: tuple[NDArray[np.intp], ...] = np.zeros(0, np.intp), np.zeros(0, np.intp)
+        """Standards and channels with a mark in the step before."""
         self._quiet_steps = 2
         self._state = np.full(channels, _IDLE, np.int8)
         """The standard whose mark goes on, else `_IDLE` or `_READING`."""
@@ -115,11 +115,18 @@ class FskCallerId:
 
     def _watch(self, hop: int) -> None:
         """Where a mark has become steady, and where a steady one has ended."""
-        alone = self._bank.power_20ms[self._rows] > np.maximum(_SHARE * self._bank.energy_20ms, 2 * _LEVEL)
-        standard, c = np.nonzero((alone | self._before) & (self._state == _IDLE))
-        self._before = alone
-        if c.size:
-            self._mark_steady(standard, c)
+        bank, before = self._bank, self._before
+        now = bank.alone[self._rows].nonzero()
+        if now[0].size:
+            bar = np.maximum(_SHARE * bank.energy_20ms[now[1]], 2 * _LEVEL)
+            pure = bank.power_20ms[self._rows[now[0]], now[1]] > bar
+            now = now[0][pure], now[1][pure]
+        self._before = now
+        if now[0].size or before[0].size:
+            standard, c = (np.concatenate(both) for both in zip(before, now, strict=True))
+            idle = (self._state[c] == _IDLE).nonzero()[0]
+            if idle.size:
+                self._mark_steady(standard[idle], c[idle])
         if self._any_marked:
             self._await_ends(hop)
 
