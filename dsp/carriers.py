@@ -11,8 +11,9 @@ that was V.34 so far. V.34's line probing, V.32's AC and V.22's unscrambled ones
 no carrier of its own within V.8's CM and JM or among the frames of a fax. Steady noise has the shape of V.34 and of
 V.90, but no clock, and neither probing nor CM and JM go before it.
 
-Weak points: V.90 in the middle of a call looks like noise and is not told; V.34 at 2400 Bd on 1800 Hz without its
-start is `v32`; V.34 of a fax (T.30 annex F) is `v34`, a modem.
+Weak points: V.90 in the middle of a call looks like noise and is not told; noise for 0.8 s within the start of V.34
+(a manufacturer's own signal, 10.1.3.5) makes it `v90`; V.34 at 2400 Bd on 1800 Hz without its start is `v32`; V.34 of a
+fax (T.30 annex F) is `v34`, a modem.
 """
 
 from typing import Final
