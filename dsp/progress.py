@@ -48,19 +48,25 @@ _STILL_HZ2: Final = 6.0**2
 _STILL_LEVEL: Final = 0.4**2
 _AGAIN_STEPS: Final = 60
 _TURN_HZ: Final = np.float32(1 / (2 * np.pi * HOP_S))
-_COUNT, _POWER, _HZ, _POWER2, _HZ2 = range(5)
+_FIELDS: Final = 12
+_NOW, _SEEN, _SINCE, _TOP, _LAST, _COUNT, _POWER, _HZ, _POWER2, _HZ2, _NEW_POWER, _NEW_HZ = range(_FIELDS)
+"""What is kept of a channel: 1 + the set that sounds, and that the last step alone showed (0 none); the step in which
+what sounds began; the power of the burst that sounds or of the last; the last step in which a tone was followed; sums
+over the steps of the burst; power and distance in Hz of its last step, which may be cut: not in the sums yet."""
+
+_NOTHING: Final = np.array([[-1.0], *[[0.0]] * 6])
+"""The first step to be counted is what is the newest after the next."""
 
 Ints = NDArray[np.intp]
 Floats = NDArray[np.float32]
-Found = tuple[Ints, NDArray[np.int8], Floats, Floats]
-"""Channels, what sounds there (1 + the set), its power in two hops, its distance from the nominal frequency in Hz."""
+State = NDArray[np.float64]
+Found = tuple[Ints, Ints, NDArray[np.int8], Floats, Floats]
+"""Which of two steps, channels, what sounds there (1 + the set), its power in two hops, its distance from the nominal
+frequency in Hz."""
 
 
 class Progress:
-    """Progress tones of one plan on `channels` channels.
-
-    `now[channel]`: 1 + the set that sounds, 0 none.
-    """
+    """Progress tones of one plan on `channels` channels. Two steps are looked at together, every 40 ms."""
 
     def __init__(self, channels: int, bank: Bank, plan: TonePlan) -> None:
         self._bank, self._patterns = bank, Patterns(plan)
@@ -69,160 +75,167 @@ class Progress:
         in_lines = [len(s) == 2 or min((abs(s[0] - f) for f in pair_lines), default=999) < 100 for s in plan.sets]
         self._singles = _Singles(bank, plan, [i for i, lines in enumerate(in_lines) if not lines])
         self._lines = _Lines(bank, plan, [i for i, lines in enumerate(in_lines) if lines]) if any(in_lines) else None
-        self._late = [0, *map(int, in_lines)]
+        self._late = np.array([0, *in_lines], np.intp)
         """Steps by which a burst is noticed late."""
-        self.now = np.zeros(channels, np.int8)
-        self._silent = np.zeros(channels, np.int8)
-        self._seen = self._silent
-        self._any_now = False
+        self._state = np.zeros((_FIELDS, channels))
+        self._state[_LAST] = -_AGAIN_STEPS
+        self._busy = np.zeros(0, np.intp)
+        """Channels on which something sounds, or did in the last step."""
+        self._place = np.zeros(channels, np.intp)
         self.lately = False
         """A tone sounds on some channel, or did a second ago."""
-        self._since = np.zeros(channels, np.int64)
-        """Step in which what `now` says began."""
-        self._last = np.full(channels, -_AGAIN_STEPS, np.int64)
+        self._heard: NDArray[np.bool_] | None = None
         self._last_anywhere = -_AGAIN_STEPS
         self._step = 0
-        self._top = np.zeros(channels, np.float32)
-        """Power of the burst that sounds, or of the last."""
-        self._stats = np.zeros((5, channels), np.float32)
-        self._newest = np.zeros((2, channels), np.float32)
-        """Power and distance in Hz of the last step of the burst, which may be cut: not in the sums yet."""
         self._quiet = np.zeros(channels, np.float32)
         """The least energy since the last burst."""
         self._others = np.zeros(channels, np.int64)
         """How often in a row another sound was found in a pause."""
         self._cadences: dict[int, Cadence] = {}
+        self._going_on = np.zeros(channels, np.bool_)
+        """A burst that goes on was told."""
         self._watched = np.zeros(0, np.intp)
         self._looks: dict[int, list[int]] = {}
         self._out = Reports()
 
     def heard(self) -> NDArray[np.bool_]:
-        """`[channels]`: a tone sounds, or seems to begin again where one sounded a second ago."""
-        heard: NDArray[np.bool_] = self.now > 0
-        heard |= (self._seen > 0) & (self._last > self._step - _AGAIN_STEPS)
-        return heard
+        """`[channels]`: a tone sounds, or seems to begin again where one sounded a second ago. Not to be changed."""
+        if self._heard is None:
+            now, seen, last = self._state[[_NOW, _SEEN, _LAST]]
+            self._heard = (now > 0) | (seen > 0) & (last > self._step - _AGAIN_STEPS)
+        return self._heard
 
     def step(self, hop: int, out: Reports) -> None:
         """The two hops after hop number `hop`."""
-        step, self._out = hop // 2, out
-        self._step = step
-        found, seen = self._sounding(), self._silent
-        if found is not None:
-            seen = np.zeros(seen.size, np.int8)
-            seen[found[0]] = found[1]
-        if seen is not self._seen or self._any_now:
-            changed = ((seen == self._seen) & (seen != self.now)).nonzero()[0]
-            for c in changed.tolist():
-                self._change(c, int(seen[c]))
-            if changed.size:
-                self._any_now = bool(self.now.any())
-            self._seen = seen
-        if found is not None and self._any_now:
-            self._follow(*found)
-        if self._watched.size and step % 2:
+        self._step, self._out = hop // 2, out
+        if self._step % 2 == 0:
+            return
+        self._heard = None
+        found = self._sounding()
+        if found or self._busy.size:
+            self._take(found)
+        if self._watched.size:
             self._other_sounds()
-        if step in self._looks:
-            self._look()
-        self.lately = step - self._last_anywhere < _AGAIN_STEPS
+        for step in (self._step - 1, self._step):
+            if step in self._looks:
+                self._look(self._looks.pop(step))
+        self.lately = self._step - self._last_anywhere < _AGAIN_STEPS
 
     # What sounds.
 
-    def _sounding(self) -> Found | None:
-        """Channels where a set of the plan sounds in this step, with its number, power and distance in Hz."""
-        found = self._singles.sounding()
-        if self._lines is not None:
-            lines = self._lines.sounding()
-            if lines is not None:
-                found = lines if found is None else _joined(found, lines)
-        if found is None:
-            return None
-        c, k, power, hz = found
-        recent = (self.now[c] > 0) | (self._since[c] > self._step - _ECHO_STEPS)
-        top = self._top[c] * recent
-        kept = power >= _FALL * top
-        if not kept.all():
-            c, k, power, hz, top = c[kept], k[kept], power[kept], hz[kept], top[kept]
-            if not c.size:
-                return None
-        self._top[c] = np.maximum(top, power)
-        return c, k, power, hz
+    def _sounding(self) -> list[Found]:
+        """Where a set of the plan sounds in these two steps, with its number, power and distance in Hz."""
+        bank = self._bank
+        first = int(bank.slots(4)[0])
+        four = bank.energies[first : first + 4]
+        two = four[::2] + four[1::2]
+        least = np.maximum(two[:, 0], 2 * _LEVEL)
+        found = self._singles.sounding(two, least)
+        lines = self._lines.sounding(two, least) if self._lines is not None else None
+        return [one for one in (found, lines) if one is not None]
 
-    def _follow(self, c: Ints, k: NDArray[np.int8], power: Floats, hz: Floats) -> None:
-        """How steady the bursts are: sums over their steps without the first and the last, which may be cut."""
-        on = (self.now[c] == k).nonzero()[0]
-        if not on.size:
+    def _take(self, found: list[Found]) -> None:
+        """What was found goes through the state of its channels, and of those on which something sounds."""
+        mask = np.zeros(self._place.size, np.bool_)
+        mask[self._busy] = True
+        for _, c, _, _, _ in found:
+            mask[c] = True
+        channels = mask.nonzero()[0]
+        self._place[channels] = np.arange(channels.size)
+        two = np.zeros((3, 2, channels.size))
+        for t, c, k, power, hz in found:
+            at = self._place[c]
+            two[0, t, at], two[1, t, at], two[2, t, at] = k, power, hz
+        state = self._state.take(channels, axis=1)
+        self._advance(channels, state, *two)
+        self._state[:, channels] = state
+        self._busy = channels[state[_SEEN] + state[_NOW] > 0]
+
+    def _advance(self, channels: Ints, state: State, k: State, power: State, hz: State) -> None:
+        """Two steps: no channel changes in both, as it takes two alike."""
+        before, seen, since, top = state[: _TOP + 1]
+        fallen_below = _FALL * top * ((before > 0) | (since > self._step - _ECHO_STEPS))
+        k[0] *= power[0] >= fallen_below
+        k[1] *= power[1] >= np.maximum(fallen_below, _FALL * power[0])
+        now = np.empty_like(k)
+        now[0] = np.where(k[0] == seen, k[0], before)
+        now[1] = np.where(k[1] == k[0], k[1], now[0])
+        sounds = k > 0
+        state[_TOP] = np.where(
+            sounds[0] | sounds[1], np.maximum(np.maximum(fallen_below / _FALL, power[0]), power[1]), top
+        )
+        state[_SEEN] = k[1]
+        changed = (now[1] != before).nonzero()[0]
+        if changed.size:
+            at = self._step - 1 - (now[0] != before)[changed]
+            self._change(at, channels, state, changed, now[1, changed])
+        on = sounds & (k == now)
+        if not on.any():
             return
-        self._last[c[on]] = self._last_anywhere = self._step
-        if self._step % 2:  # Of long bursts every other step will do.
-            on = on[self._since[c[on]] > self._step - _BRIEF_STEPS]
-            if not on.size:
-                return
-        c, hz = c[on], hz[on]
-        before = self._newest[:, c]
-        sums = self._stats[:, c]
-        sums[_COUNT] += 1
-        sums[_POWER : _HZ + 1] += before
-        before_hz = before[1].copy()
-        np.square(before, out=before)
-        sums[_POWER2:] += before
-        self._stats[:, c] = sums
-        # Phase knows the distance but for whole turns: 100 Hz.
-        hz -= 100 * np.rint((hz - before_hz) * np.float32(0.01))
-        self._newest[0, c], self._newest[1, c] = power[on], hz
-
-    def _still(self, c: int) -> bool:
-        """Frequency and level of the burst on `c` stood still all the time."""
-        n, power, hz, power2, hz2 = self._stats[:, c].tolist()
-        still: bool = n * hz2 - hz * hz <= _STILL_HZ2 * n * n and n * power2 - power * power <= _STILL_LEVEL * power**2
-        return still and n > 0 and 3 * n + 6 >= self._step - self._since[c]
+        state[_LAST, on[0] | on[1]] = self._last_anywhere = self._step
+        brief = state[_SINCE] > self._step - 1 - _BRIEF_STEPS
+        for t, those in enumerate((on[0] & brief, on[1])):  # Of long bursts every other step will do.
+            i = those.nonzero()[0]
+            if i.size:
+                _follow(state, i, power[t, i], hz[t, i])
 
     def _other_sounds(self) -> None:
         """On channels with a cadence: what is neither a tone nor the quiet (with its noise) of a pause."""
         w = self._watched
-        energy, top = self._bank.energy_20ms[w], self._top[w]
+        energy = self._bank.energy_20ms[w]
+        now, seen, _, top = self._state[: _TOP + 1, w]
         least = np.minimum(self._quiet[w], energy)
         self._quiet[w] = least
         other = energy > np.minimum(np.maximum(_BESIDE * top, _RISE * least), _ANYWAY * top)
-        other &= (self.now[w] == 0) & (self._seen[w] == 0)
+        other &= (now == 0) & (seen == 0)
         self._others[w] = others = (self._others[w] + 1) * other
         for c in w[others == _OTHERS].tolist():
             self._later(c, self._cadences[c].disturbed(self._step))
 
     # What follows from it.
 
-    def _change(self, c: int, new: int) -> None:
-        """Two steps alike: since the one before, channel `c` sounds the set `new`, or none."""
-        at, was = self._step - 1, int(self.now[c])
-        if was > 0:
-            begun = int(self._since[c]) - self._late[was]
-            cadence = self._cadences.get(c)
-            counts = at - begun >= _SHORTEST_STEPS and self._still(c)
-            if counts or (cadence is not None and cadence.sounding):
-                burst = Stretch(was, begun, at, self._hz(c))
-                self._later(c, self._cadence(c).burst(burst, self._out))
-        self._since[c], self.now[c] = at, new
+    def _change(self, at: Ints, channels: Ints, state: State, changed: Ints, new: State) -> None:
+        """From steps `at` on these channels sound another set, or none."""
+        c, old = channels[changed], state.take(changed, axis=1)
+        was = old[_NOW].astype(np.intp)
+        since = old[_SINCE].astype(np.intp) - self._late[was]
+        counts = (at - since >= _SHORTEST_STEPS) & _still(old, at + 1) | self._going_on[c]
+        counts &= was > 0
+        for i in counts.nonzero()[0].tolist():
+            hz = float(old[_HZ, i] / max(old[_COUNT, i], 1))
+            burst = Stretch(int(was[i]), int(since[i]), int(at[i]), hz)
+            channel = int(c[i])
+            self._later(channel, self._cadence(channel).burst(burst, self._out))
+            self._going_on[channel] = False
+        state[_NOW, changed], state[_SINCE, changed] = new, at
         self._others[c], self._quiet[c] = 0, np.inf
-        if new > 0:
-            self._stats[:, c], self._newest[:, c] = 0, 0
-            self._stats[_COUNT, c] = -1  # The first to be counted is what is the newest after the next step.
-            self._later(c, [at + moment for moment in self._patterns.moments.get(new, ())])
+        begun = (new > 0).nonzero()[0]
+        if begun.size:
+            state[_COUNT:, changed[begun]] = _NOTHING
+            for i in begun.tolist():
+                moments = self._patterns.moments.get(int(new[i]), ())
+                self._later(int(c[i]), [int(at[i]) + moment for moment in moments])
 
     def digit(self, channel: int) -> None:
         """A digit was reported on `channel`."""
-        if channel in self._cadences or self.now[channel] > 0:
+        if channel in self._cadences or self._state[_NOW, channel] > 0:
             sounds = self._sounds(channel)
             if sounds is not None or channel in self._cadences:
-                self._cadence(channel).digit(sounds, self._step, self._out)
+                cadence = self._cadence(channel)
+                cadence.digit(sounds, self._step, self._out)
+                self._going_on[channel] = cadence.sounding
 
-    def _look(self) -> None:
-        for c in set(self._looks.pop(self._step)):
+    def _look(self, channels: list[int]) -> None:
+        for c in set(channels):
             sounds = self._sounds(c)
             if sounds is None and c not in self._cadences:
                 continue
             cadence = self._cadence(c)
-            now = OTHER if self._others[c] >= _OTHERS else int(self.now[c])
+            set_ = int(self._state[_NOW, c])
+            now = OTHER if self._others[c] >= _OTHERS else set_
             self._later(c, cadence.look(sounds, now, self._step, self._out))
-            if cadence.over(self._step) and self.now[c] == 0:
+            self._going_on[c] = cadence.sounding
+            if cadence.over(self._step) and set_ == 0:
                 del self._cadences[c]
                 self._watched = np.array(list(self._cadences), np.intp)
 
@@ -240,19 +253,35 @@ class Progress:
 
     def _sounds(self, c: int) -> Stretch | None:
         """The burst that goes on, if it is steady."""
-        set_ = int(self.now[c])
-        if set_ == 0 or not self._still(c):
+        state = self._state[:, c]
+        set_ = int(state[_NOW])
+        if set_ == 0 or not _still(state, self._step):
             return None
-        return Stretch(set_, int(self._since[c]) - self._late[set_], self._step + 1, self._hz(c))
-
-    def _hz(self, c: int) -> float:
-        return float(self._stats[_HZ, c] / max(self._stats[_COUNT, c], 1))
+        begun = int(state[_SINCE]) - int(self._late[set_])
+        return Stretch(set_, begun, self._step + 1, float(state[_HZ] / max(state[_COUNT], 1)))
 
 
-def _joined(a: Found, b: Found) -> Found:
-    (c, k, power, hz), (c2, k2, power2, hz2) = a, b
-    joined = np.concatenate
-    return joined((c, c2)), joined((k, k2)), joined((power, power2)), joined((hz, hz2))
+def _follow(state: State, on: Ints, power: State, hz: State) -> None:
+    """How steady the bursts are: sums over their steps without the first and the last, which may be cut."""
+    sums = state[_COUNT:].take(on, axis=1)
+    newest = sums[_NEW_POWER - _COUNT :]
+    sums[0] += 1
+    sums[1:3] += newest
+    sums[3:5] += newest * newest
+    # Phase knows the distance but for whole turns: 100 Hz.
+    hz -= 100 * np.rint((hz - newest[1]) * 0.01)
+    newest[0], newest[1] = power, hz
+    state[_COUNT:, on] = sums
+
+
+def _still(state: State, step: int | Ints) -> NDArray[np.bool_]:
+    """Frequency and level of the bursts stood still all the time."""
+    n, power, hz, power2, hz2 = state[_COUNT : _HZ2 + 1]
+    still: NDArray[np.bool_] = (n * hz2 - hz * hz <= _STILL_HZ2 * n * n) & (
+        n * power2 - power * power <= _STILL_LEVEL * power * power
+    )
+    still &= (n > 0) & (3 * n + 6 >= step - state[_SINCE])
+    return still
 
 
 class _Singles:
@@ -265,28 +294,32 @@ class _Singles:
         self._rows = np.array([bank.row(f) for f in nominal], np.intp)
         self._shift = np.array([bank.grid_hz[r] for r in self._rows], np.float32) - np.array(nominal, np.float32)
         tolerances = [plan.tolerance_of((f,)) for f in nominal]
-        self._on_rows = self._rows.tolist()
         self._tolerance = np.array(tolerances, np.float32) + np.float32(4)
-        for row, tolerance in zip(self._rows.tolist(), tolerances, strict=True):
-            bank.expect([row], float(0.8 * _SHARE * np.sinc(HOP_S * tolerance) ** 2))
+        loss = np.sinc(HOP_S * np.array(tolerances)) ** 2
+        self._share = (0.8 * float(_SHARE) * loss).astype(np.float32)[:, None]
+        first = bank.power_row + int(self._rows[0])
+        together = np.array_equal(self._rows, self._rows[0] + np.arange(self._rows.size))
+        self._powers = slice(first, first + self._rows.size) if together else bank.power_row + self._rows
+        both = np.stack([self._rows, self._rows + len(bank.grid_hz)])
+        places = bank.places_of_sums(both, 4).reshape(-1, 2, self._rows.size, 2, 2)
+        self._places = np.ascontiguousarray(places.transpose(0, 1, 4, 3, 2))
+        """`[turn, cosine and sine, hop, step, set]`"""
 
-    def sounding(self) -> Found | None:
-        bank = self._bank
-        alone = bank.any_alone
-        if not any(alone[row] for row in self._on_rows):
+    def sounding(self, two: Floats, least: Floats) -> Found | None:
+        """`two`: what `bank.energies` holds, of two steps; `least`: what is compared with."""
+        t, s, c = (two[:, self._powers] > self._share * least[:, None]).nonzero()
+        if not c.size:
             return None
-        s, c = bank.alone[self._rows].nonzero()
-        rows = self._rows[s]
-        re, im = bank.re[1:, rows, c], bank.im[1:, rows, c]
+        bank, rows = self._bank, self._rows[s]
+        re, im = bank.flat.take(self._places[bank.turn][..., t, s] + c)
         hz = np.arctan2(im[1] * re[0] - re[1] * im[0], re[1] * re[0] + im[1] * im[0])
         # What 10 ms of a tone beside the bank's frequency lose: 1 / sinc^2, by its series.
         u = np.square(hz * np.float32(0.5))
-        power = bank.power_20ms[rows, c] * (1 + u * (np.float32(1 / 3) + u * np.float32(1 / 15)))
+        power = two[t, bank.power_row + rows, c] * (1 + u * (np.float32(1 / 3) + u * np.float32(1 / 15)))
         hz *= _TURN_HZ
         hz += self._shift[s]
-        good = (power > _SHARE * bank.energy_20ms[c]) & (power > 2 * _LEVEL) & (np.abs(hz) <= self._tolerance[s])
-        kept = good.nonzero()[0]
-        return (c[kept], self._sets[s[kept]], power[kept], hz[kept]) if kept.size else None
+        kept = ((power > _SHARE * least[t, c]) & (power > 2 * _LEVEL) & (np.abs(hz) <= self._tolerance[s])).nonzero()[0]
+        return (t[kept], c[kept], self._sets[s[kept]], power[kept], hz[kept]) if kept.size else None
 
 
 class _Lines:
@@ -297,39 +330,49 @@ class _Lines:
         lines = sorted({f for i in numbers for f in plan.sets[i]})
         self._rows = np.array([bank.row(f) for f in lines], np.intp)
         tones = len(bank.grid_hz)
-        self._both = np.concatenate([self._rows, self._rows + tones])
-        self._sets = [(i + 1, [lines.index(f) for f in plan.sets[i]]) for i in numbers]
+        both = np.concatenate([self._rows, self._rows + tones])
+        places = bank.places_of_sums(both, _PAIR_HOPS + 2).transpose(0, 2, 1)
+        self._places = np.ascontiguousarray(places.reshape(places.shape[0], -1, 1))
+        self._numbers = np.array(numbers, np.int8) + np.int8(1)
+        self._one, self._other = np.array([[lines.index(plan.sets[i][at]) for i in numbers] for at in (0, -1)])
+        self._paired = np.array([[len(plan.sets[i]) == 2] for i in numbers], np.float32)
+        self._powers = bank.power_row + self._rows
+        self._members = np.zeros((len(numbers), len(lines)), np.float32)
+        for member, *own in zip(self._members, self._one, self._other, strict=True):
+            member[own] = 1
         reach = plan.tolerance_hz - 3
         self._bins = np.linspace(-reach, reach, 1 + int(np.ceil(2 * reach / _BIN_HZ))).astype(np.float32)
         self._matrix = _resolver(np.array([bank.grid_hz[r] for r in self._rows]) - np.array(lines), self._bins)
 
-    def sounding(self) -> Found | None:
+    def sounding(self, two: Floats, least: Floats) -> Found | None:
+        """As with single frequencies."""
         bank = self._bank
-        # The rows leak into each other, so together they show more than there is, never less.
-        near = bank.power_20ms[self._rows].sum(0)
-        c = (near > np.maximum(_NEAR * bank.energy_20ms, 2 * _LEVEL)).nonzero()[0]
+        # Rows leak into each other, so those of a set together show more than there is, never less.
+        near = np.logical_or.reduce((self._members @ two[:, self._powers]) > _NEAR * least[:, None], axis=1)
+        c = (near[0] | near[1]).nonzero()[0]
         if not c.size:
             return None
-        slots = bank.slots(_PAIR_HOPS)
-        hops = bank.sums[slots[:, None, None], self._both[:, None], c]
-        lines = self._matrix @ hops.reshape(-1, c.size)
+        slots = bank.slots(_PAIR_HOPS + 2)
+        hops = bank.flat.take(self._places[bank.turn] + c)
+        later = 4 * self._rows.size  # Two hops.
+        lines = self._matrix @ np.stack([hops[:-later], hops[later:]])
         np.square(lines, out=lines)
         n, bins = self._rows.size, self._bins.size
-        powers = lines.reshape(2, n, bins, -1).sum(0)
-        best = powers.argmax(1)
-        power = powers.max(1)
-        bar = _SHARE * bank.energies[slots[:, None], 0, c].mean(0)
-        np.maximum(bar, _LEVEL, out=bar)
-        k, heard, at = np.zeros(c.size, np.int8), np.zeros(c.size, np.float32), np.zeros(c.size, np.intp)
-        for number, of_set in self._sets:
-            both = power[of_set].sum(0)
-            good = both > bar
-            if len(of_set) == 2:
-                good &= power[of_set].min(0) > _PART_OF_PAIR * both
-            good &= both > heard
-            k[good], heard[good], at[good] = number, both[good], best[of_set[0]][good]
-        kept = k.nonzero()[0]
-        return (c[kept], k[kept], 2 * heard[kept], self._bins[at[kept]]) if kept.size else None
+        powers = lines.reshape(2, 2, n, bins, -1).sum(1)
+        power = powers.max(2)
+        energy = bank.energies[slots[:, None], 0, c]
+        bar = np.stack([energy[:-2].sum(0), energy[2:].sum(0)])
+        bar = np.maximum((_SHARE / _PAIR_HOPS) * bar, _LEVEL)
+        one, other = power[:, self._one], power[:, self._other]
+        held = one + other * self._paired
+        held *= (held > bar[:, None]) & (np.minimum(one, other) > _PART_OF_PAIR * held)
+        heard = held.max(1)
+        t, kept = ((heard > 0) & near[:, c]).nonzero()
+        if not kept.size:
+            return None
+        k = held[t, :, kept].argmax(1)
+        hz = self._bins[powers[t, self._one[k], :, kept].argmax(1)]
+        return t, c[kept], self._numbers[k], 2 * heard[t, kept], hz
 
 
 def _resolver(shift_hz: NDArray[np.float64], bins_hz: Floats) -> Floats:
