@@ -57,8 +57,8 @@ class Line:
     tone: tuple[int, str] = (0, "")
     """The busy tone that may end a call without a loop: id and value of its event."""
     tone_deadline: int = NEVER
-    waiting: tuple[Input, int] | None = None
-    """What may have answered the call, and where, if no further digit comes."""
+    waiting: tuple[Input, int, int] | None = None
+    """What may have answered the call, where, and until when it waits for a digit (or for the number, NEVER)."""
     class_mark: tuple[int, str, int] = (0, "", 0)
     """Where the class of this event id was decided to be this value."""
     gaps: deque[Missing] = field(default_factory=deque)

@@ -31,6 +31,8 @@ from recorder.model import Anchor, CallClass, Mark, RecordingEnd, RecordingStart
 
 SAMPLE_NS = NS // RATE
 RING_PAUSE_SAMPLES = 6 * RATE
+PATIENCE_SAMPLES = 2 * RATE
+"""Sound on a line that was just lifted is given so long to turn out to be a dial tone; it takes 1.3 s to be told."""
 """No ring for this long: the caller gave up. The longest pause between two rings is 4 s (China, Europe, US)."""
 OWN_MARKS = 1 << 32
 """Marks that no detector made are numbered from here."""
@@ -228,11 +230,15 @@ class Switch:
             self._input(line, Input.DIGIT, start, value=event.value)
         elif not first and event.id == line.tone[0]:
             line.tone_deadline = NEVER
+        elif event.kind == "speech" and event.end_s == event.start_s:
+            line.waiting = None  # Withdrawn: it has turned out to be a tone.
         elif start < line.calls.last_digit:
             pass  # Nothing that was there before the last digit answers the dialling; dial tone is at times misheard.
         elif first and event.kind == "speech":
             self._answering(line, Input.SPEECH, start, sure=False)
         elif first and event.kind == "progress" and event.value in PROGRESS:
+            if event.value == "dial":
+                line.waiting = None
             self._input(line, PROGRESS[event.value], start)
             longest_s = line.config.recording.busy_tone_s
             if event.value in NOBODY_THERE and longest_s and self._analysis.loop.hook[line.channel] is Hook.UNKNOWN:
@@ -248,9 +254,12 @@ class Switch:
 
     def _answering(self, line: Line, what: Input, sample: int, sure: bool) -> None:
         """Something that says that the call is answered. While further digits may come it waits: what is heard between
-        two digits is the caller's room more often than the called party, and must not close the number."""
-        if line.state is State.DIALLING and not sure and not line.calls.number_complete:
-            line.waiting = (what, sample if line.waiting is None else line.waiting[1])
+        two digits is the caller's room more often than the called party, and must not close the number. Before the
+        first digit it waits for the dial tone to be told."""
+        lifted = line.state is State.SEIZED
+        if not sure and (lifted or (line.state is State.DIALLING and not line.calls.number_complete)):
+            since = sample if line.waiting is None else line.waiting[1]
+            line.waiting = what, since, since + PATIENCE_SAMPLES if lifted else NEVER
         else:
             self._input(line, what, sample)
 
@@ -260,9 +269,10 @@ class Switch:
             if line.state is State.RINGING:
                 self._input(line, Input.RING_STOPPED, self.now)
         self._decide(line, line.calls.due(self.now))
-        if line.waiting is not None and line.calls.number_complete:
-            (what, sample), line.waiting = line.waiting, None
-            if line.state is State.DIALLING:
+        if line.waiting is not None:
+            what, sample, until = line.waiting
+            if until <= self.now or (line.state is State.DIALLING and line.calls.number_complete):
+                line.waiting = None
                 self._input(line, what, sample)
         if line.tone_deadline <= self.now:
             line.tone_deadline = NEVER
@@ -401,7 +411,8 @@ class Switch:
     def _settle(self, line: Line) -> None:
         """After a line was touched: when it must be looked at again, and what others see of it."""
         calls = line.calls
-        self._due[line.channel] = min(line.ring_deadline, line.tone_deadline, calls.deadline)
+        waits_until = NEVER if line.waiting is None else line.waiting[2]
+        self._due[line.channel] = min(line.ring_deadline, line.tone_deadline, waits_until, calls.deadline)
         if line.live is not None and calls.number_complete:
             self._tell(line, line.live.start.handle, calls.facts)
         shown = (line.state, line.since_utc_ns, calls.facts, line.live, calls.recording_trigger)

@@ -97,6 +97,29 @@ def test_talk_between_two_digits_does_not_close_the_number(tmp_path: Path) -> No
     assert answered is not None and answered + file.start.first_sample > end
 
 
+def test_a_line_without_a_dial_tone_is_answered_by_speech(tmp_path: Path) -> None:
+    """A direct line: nothing is dialled. Speech waits for a dial tone that does not come, and keeps its place."""
+    card = ScriptedCard(20)
+    card.lift(2 * S, 18 * S)
+    card.lay(3 * S, talk(12))
+    (file,) = run(tmp_path, card).files
+    assert file.end is not None and file.end.answered_sample is not None
+    assert abs(file.end.answered_sample + file.start.first_sample - 3 * S) < S
+    assert states(file) == ["seized", "talking", "idle"]
+
+
+def test_a_noisy_dial_tone_is_no_answer(tmp_path: Path) -> None:
+    card = ScriptedCard(20)
+    card.lift(2 * S, 18 * S)
+    card.lay(2 * S + 400, talk(0.3))
+    end = card.lay(2 * S + 400 + round(0.3 * S), tone("dial", 1.6))
+    end = card.lay(end, digits("13800138000"))
+    card.lay(end + 6 * S, talk(3))
+    (file,) = run(tmp_path, card).files
+    assert states(file)[:3] == ["seized", "dialling", "talking"]
+    assert file.end is not None and file.end.dialled == "13800138000"
+
+
 def test_a_call_without_a_loop_ends_by_its_busy_tone(tmp_path: Path) -> None:
     card = ScriptedCard(45)
     card.volts[:] = np.nan
