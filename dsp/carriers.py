@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from dsp.activity import Activity
 from dsp.carrier_signs import CLOCKS, LINES, SAMPLES, SHAPES, Signs, constellation, look, probing
+from dsp.classify import FAX_CARRIERS
 from dsp.events import Event
 from dsp.history import History
 from dsp.reports import Reports
@@ -114,9 +115,13 @@ class Carriers:
         self._ticks[channels] = self._blanks[channels] = 0
         self._v8[channels] = -_FORGET_HOPS
 
-    def sign(self, event: Event, hop: int) -> None:
+    def sign(self, event: Event, hop: int, out: Reports) -> None:
         """What another detector reported in the step after hop number `hop`."""
         c = event.channel
+        if event.kind == "v21" and event.end_s is None and NAMES[self._told[c]] in FAX_CARRIERS and self._told[c] >= 0:
+            # A page is over where the frame after it begins, though both stand as still; the next is another carrier.
+            out.end(c, "carrier", event.start_sample)
+            self._told[c] = self._last[c] = _NONE
         if event.kind == "answer_tone" and event.value.startswith("ansam"):
             self._v8[c], self._ticks[c], self._blanks[c] = hop, 0, 0
         if event.kind in _BEFORE:

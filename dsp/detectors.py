@@ -178,7 +178,7 @@ class Detectors:
         plain = self._plain(cadences) if self._class is not None else self._other
         if self._carriers is not None:
             for event in out.since(before):
-                self._carriers.sign(event, hop)
+                self._carriers.sign(event, hop, out)
             self._carriers.step(hop, self._activity, out)
             if self._class is not None and self._carriers.any_still:
                 # Steady noise stands still too, but is not loud.

@@ -171,3 +171,15 @@ def test_a_new_call_does_not_inherit_the_one_before() -> None:
     quiet = np.full((1, 16000), g711.IDLE["alaw"], np.uint8)
     after = d.feed(np.concatenate([quiet, law_bytes[None, onset : onset + 12000]], axis=1))
     assert not [e for e in after if e.kind == "carrier" and e.end_s is None]
+
+
+def test_each_page_of_a_fax_is_a_carrier_of_its_own() -> None:
+    """Training check and page, with frames of V.21 between them that stand as still as they do."""
+    call = spandsp.fax_call(modems="v29")
+    events = signals.heard(signals.mixed(call.caller, call.answerer * 0.4))
+    carriers = signals.final(events, "carrier")
+    frames = signals.final(events, "v21")
+    assert [e.value for e in carriers] == ["v29", "v29"]
+    for carrier in carriers:
+        assert carrier.end_s is not None
+        assert not [f for f in frames if f.start_s < carrier.end_s - 0.05 and (f.end_s or 99) > carrier.start_s + 0.1]
