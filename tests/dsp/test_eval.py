@@ -83,7 +83,7 @@ def test_the_tables_stand_between_their_marks(tmp_path: Path) -> None:
     document = tmp_path / "d.md"
     document.write_text(f"before\n{BEGIN}\nstale\n{END}\nafter\n", encoding="utf-8")
     for _ in range(2):
-        write({("seen", "dtmf"): section, ("unseen", "dtmf"): section}, document)
+        write({("seen", "dtmf"): section, ("unseen", "dtmf"): section}, document=document)
         text = document.read_text(encoding="utf-8")
         assert text.startswith(f"before\n{BEGIN}\n") and text.endswith(f"\n{END}\nafter\n") and "stale" not in text
         assert text.index("Part unseen") < text.index("Part seen")
@@ -91,7 +91,7 @@ def test_the_tables_stand_between_their_marks(tmp_path: Path) -> None:
         assert "| late |  | 31 ms |  | 9 |  |" in text
     document.write_text("nothing", encoding="utf-8")
     with pytest.raises(ValueError, match="once each"):
-        write({("seen", "dtmf"): section}, document)
+        write({("seen", "dtmf"): section}, document=document)
 
 
 def test_the_document_has_its_marks() -> None:

@@ -45,6 +45,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.eval", description=__doc__)
     parser.add_argument("--part", choices=(*PARTS, "both"), default="both")
     parser.add_argument("--scale", type=float, default=1.0, help="of the material; 1 is all of it")
+    parser.add_argument(
+        "--write", action="store_true", help="into the document also what less material gave; it says so"
+    )
     parser.add_argument("sections", nargs="*", metavar="section", help=", ".join(SECTIONS))
     arguments = parser.parse_args(words)
     if unknown := sorted(set(arguments.sections) - set(SECTIONS)):
@@ -58,11 +61,11 @@ def main(words: Sequence[str] | None = None) -> int:
             out.print(f"  {note}", style="dim", markup=False, soft_wrap=True)
         out.print()
     say_how_it_stands(results)
-    if arguments.scale >= 1 and len(results) == len(SECTIONS) * len(PARTS):
-        write(results)
+    if (arguments.scale >= 1 or arguments.write) and len(results) == len(SECTIONS) * len(PARTS):
+        write(results, arguments.scale)
         out.print(f"Written into {DOCUMENT}.")
     else:
-        out.print(f"Not written into {DOCUMENT}: that takes every section, both parts, at scale 1.")
+        out.print(f"Not written into {DOCUMENT}: that takes every section and both parts, at scale 1 or with --write.")
     return 0
 
 

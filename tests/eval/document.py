@@ -21,19 +21,21 @@ PREAMBLE = {
 }
 
 
-def write(results: Mapping[tuple[Part, str], Section], document: Path = ROOT / DOCUMENT) -> None:
+def write(results: Mapping[tuple[Part, str], Section], scale: float = 1.0, document: Path = ROOT / DOCUMENT) -> None:
     """Puts the tables in the place of those that stand there. Raises ValueError for a document without the marks."""
     text = document.read_text(encoding="utf-8")
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(END) < text.index(BEGIN):
         raise ValueError(f"{document}: {BEGIN} and {END} must stand in it once each. Remedy: put them where tables go.")
     before, after = text.split(BEGIN)[0], text.split(END)[1]
-    document.write_text(f"{before}{BEGIN}\n{measured(results)}\n{END}{after}", encoding="utf-8")
+    document.write_text(f"{before}{BEGIN}\n{measured(results, scale)}\n{END}{after}", encoding="utf-8")
 
 
-def measured(results: Mapping[tuple[Part, str], Section]) -> str:
+def measured(results: Mapping[tuple[Part, str], Section], scale: float = 1.0) -> str:
     """The tables in Markdown, the unseen half first."""
+    material = "" if scale >= 1 else f" Of the material about {scale:.0%} was used."
     lines = [
-        f"Measured on {datetime.now(UTC):%Y-%m-%d} with {version()}, libspandsp 0.0.6 beside it, on {machine()}.",
+        f"Measured on {datetime.now(UTC):%Y-%m-%d} with {version()}, libspandsp 0.0.6 beside it, on {machine()}."
+        + material,
         "",
     ]
     for part in reversed(PARTS):
