@@ -15,7 +15,7 @@ DATA ?= var
 DEBIAN_RUN := gcc libc6-dev python3-dev python3-venv libspandsp-dev libtiff-dev libsndfile1 \
 	asterisk-core-sounds-en-wav asterisk-core-sounds-fr-wav asterisk-core-sounds-es-wav asterisk-moh-opsound-wav \
 	espeak-ng npm
-DEBIAN_TEST := chromium fonts-wqy-microhei sox gcin-voice
+DEBIAN_TEST := chromium fonts-wqy-microhei sox gcin-voice asterisk-core-sounds-it-wav
 # Speech and music of the evaluation: some 400 MB to fetch.
 DEBIAN_EVAL := asterisk-core-sounds-it-wav asterisk-core-sounds-ru-wav asterisk-prompt-es-co asterisk-prompt-fr-armelle \
 	klettres-data ktuberling-data fillets-ng-data-nl fillets-ng-data-cs \
