@@ -65,6 +65,10 @@ _MISSES = 4
 """Hops after which a tone is over."""
 _FIRST_HOPS, _RECENT_HOPS, _LASTING_HOPS, _HOPELESS_HOPS = 18, 20, 60, 200
 """When a tone is measured first and over how much, when it has lasted long, and when it is none of ours."""
+_ANSWERED_HOPS = 15
+"""Least of a CNG that must have stood alone when it was answered."""
+_BURST_HOPS = 38
+"""Least of a CNG or calling tone that is told by its length."""
 _KIND_HOPS = 200
 """For so long the kind of an answer tone is looked for."""
 
@@ -190,8 +194,11 @@ class ConnectTones:
         quiet, run = last_run(bits)
         last = newest - quiet
         first = last - run
-        over = (quiet >= _MISSES) | ((first > start + 2) & (run < DEPTH - 8))
+        # What was too short for a CNG is remembered for another look: an answer tone may have cut it off.
+        cut = (tone == _CNG) & (last - start < _BURST_HOPS)
+        over = (quiet >= np.where(cut, _MISSES + _NEW, _MISSES)) | ((first > start + 2) & (run < DEPTH - 8))
         over &= start >= 0
+        self._answered(newest, tone, c, bits, last, out)
         if over.any():
             end = np.where(quiet >= _MISSES, last, first - _MISSES)
             self._end(newest, tone[over], c[over], bits[over], end[over], out)
@@ -216,6 +223,23 @@ class ConnectTones:
         if newest // _NEW % 2 and told.any():
             kind = told & (start >= 0) & (quiet == 0) & ~self._settled[tone, c]
             self._tell_kinds(newest, c[kind & (tone == _ANS)], out)
+
+    def _answered(
+        self, newest: int, tone: NDArray[np.intp], c: NDArray[np.intp], bits: Bits, last: Hops, out: Reports
+    ) -> None:
+        """A CNG into which an answer tone came, however much louder that is: what stood before it decides."""
+        k = ((tone == _CNG) & (self._start[_CNG, c] >= 0) & ~self._told[_CNG, c]).nonzero()[0]
+        if not k.size:
+            return
+        start, (quiet, run) = self._start[_CNG, c[k]], last_run(self._good[_ANS, c[k]])
+        answer = newest - quiet - run
+        due = (run >= 3) & (answer - start >= _ANSWERED_HOPS) & (answer - last[k] <= _MISSES) & (newest - start < DEPTH)
+        k, start, answer = k[due], start[due], answer[due]
+        if k.size:
+            seen = self._measure(newest, tone[k], c[k], bits[k], start, answer - 1, start + 2)
+            sure = (seen.share > 0.6) & (seen.straight > 0.985) & (seen.solid > 0.8) & (seen.uneven < 0.06)
+            sure &= np.abs(seen.hz) <= self._tolerance[_CNG]
+            self._begin(tone[k], c[k], start, seen, sure, out)
 
     def _tell_kinds(self, newest: int, c: NDArray[np.intp], out: Reports) -> None:
         """Of the 2100 Hz tones on channels `c`."""
@@ -282,7 +306,7 @@ class ConnectTones:
     ) -> None:
         start = self._start[tone, c]
         told = self._told[tone, c]
-        fresh = ~told & (tone <= _CT) & (end - start >= 38)
+        fresh = ~told & (tone <= _CT) & (end - start >= _BURST_HOPS)
         if fresh.any():
             at = tone[fresh], c[fresh]
             joined = start[fresh] + JOINED

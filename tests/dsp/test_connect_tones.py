@@ -73,6 +73,21 @@ def test_cng_under_ringback_and_while_somebody_speaks() -> None:
         assert [e.value for _, e in events if e.end_s is not None] == ["cng"]
 
 
+@pytest.mark.parametrize("late_s", [0.2, 0.27, 0.35])
+@pytest.mark.parametrize("louder_db", [-6, 0, 6, 12])
+def test_a_cng_that_is_answered_is_told_in_half_a_second(louder_db: float, late_s: float) -> None:
+    n = np.arange(round(0.5 * RATE))
+    cng = levels.amplitude(-24) * np.sin(2 * np.pi * 1100 * n / RATE)
+    ced = levels.amplitude(-24 + louder_db) * np.sin(2 * np.pi * 2100 * np.arange(3 * RATE) / RATE)
+    for shift in range(0, 640, 160):
+        lead = np.zeros(4000 + shift)
+        caller, called = np.concatenate([lead, cng]), np.concatenate([lead, np.zeros(round(late_s * RATE)), ced])
+        first = {e.kind: (at, e) for at, e in reversed(heard(tap([caller, called], "alaw", noise_dbm0=-55)))}
+        at, event = first["cng"]
+        assert at - lead.size / RATE <= 0.5 and abs(event.start_s - lead.size / RATE) <= 0.02
+        assert first["answer_tone"][1].value == "ans"
+
+
 def test_a_tone_that_goes_on_is_no_calling_tone() -> None:
     """V.23 idles on 1300 Hz: for good, or for half a second before its data."""
     bits = np.concatenate([np.ones(720, np.uint8), np.random.default_rng(2).integers(0, 2, 2400, np.uint8)])
