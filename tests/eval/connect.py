@@ -45,7 +45,8 @@ def section(part: Part, scale: float = 1.0) -> Section:
 
 def _tones(rng: Rng, part: Part, scale: float) -> list[Row]:
     each = max(1, round(_PER_CELL * scale))
-    trials = [trial(rng, part, value, how) for how in DISTURBANCES for value in KINDS for _ in range(each)]
+    small = scale <= 0.05
+    trials = [trial(rng, part, value, how, small) for how in DISTURBANCES for value in KINDS for _ in range(each)]
     heard = _listen([(t.law, t.law_bytes) for t in trials])
     final = [_last_word(t, h) for t, h in zip(trials, heard, strict=True)]
     theirs = [_spandsp_tone(t) for t in trials]
