@@ -1,7 +1,8 @@
 """What a detector reports.
 
 An event is emitted as soon as it is certain, with `end_s=None` where its end is not yet known; the end follows as
-another report with the same `id`. Positions are counted in samples of the channel since the first one fed, and are
+another report with the same `id`. One that ends where it began is withdrawn: it has turned out to be something else.
+Positions are counted in samples of the channel since the first one fed, and are
 given in seconds of 8000 samples. `value` is a plain string; what led to the verdict stands in `evidence`.
 """
 
