@@ -1,0 +1,72 @@
+"""The control socket's codec and its clients: what the page and the `linekeep` command speak to the daemon.
+
+The protocol is written down in docs/control.md. A frame is a 32-bit big-endian length and that many bytes of
+MessagePack holding one map (`frames`). A connection carries any number of requests at once, told apart by the `id` the
+client gave them, and streams of events that go on until they are cancelled or the connection ends (`clients`). What
+the daemon tells of itself has types (`messages`).
+
+The modules of this package import nothing of ours but each other, because the page's floor may import nothing else of
+this one; everybody imports from here.
+"""
+
+from firmware.wire.clients import (
+    SOCKET_NAME,
+    AsyncClient,
+    Client,
+    DaemonError,
+    DaemonUnreachableError,
+    socket_address,
+)
+from firmware.wire.frames import (
+    LONGEST_ANSWER,
+    LONGEST_REQUEST,
+    Fields,
+    FrameReader,
+    WireError,
+    frame,
+    parse,
+    read_frame,
+)
+from firmware.wire.messages import (
+    AlarmCounts,
+    AlarmReport,
+    CardStatus,
+    ClockStatus,
+    DiskStatus,
+    GapCounts,
+    LineSnapshot,
+    RecordingCounts,
+    Status,
+    SyncTimes,
+    TickTimes,
+    WriterStatus,
+)
+
+__all__ = [
+    "LONGEST_ANSWER",
+    "LONGEST_REQUEST",
+    "SOCKET_NAME",
+    "AlarmCounts",
+    "AlarmReport",
+    "AsyncClient",
+    "CardStatus",
+    "Client",
+    "ClockStatus",
+    "DaemonError",
+    "DaemonUnreachableError",
+    "DiskStatus",
+    "Fields",
+    "FrameReader",
+    "GapCounts",
+    "LineSnapshot",
+    "RecordingCounts",
+    "Status",
+    "SyncTimes",
+    "TickTimes",
+    "WireError",
+    "WriterStatus",
+    "frame",
+    "parse",
+    "read_frame",
+    "socket_address",
+]
