@@ -14,6 +14,7 @@ from cffi_bindings.libc import clock_is_synchronised
 
 NS = 1_000_000_000
 RATE = 8000
+SAMPLE_NS = NS // RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class SampleClock:
         self._ns = 0
 
     def at_sample(self, sample: int) -> None:
-        self._ns = sample * (NS // RATE)
+        self._ns = sample * SAMPLE_NS
 
     def moment(self) -> Moment:
         return Moment(self._start_utc_ns + self._ns, self._ns, self._boot_id, False)

@@ -24,9 +24,9 @@ from dsp.g711 import IDLE
 from firmware.alarms import AlarmSink
 from firmware.analysis import Analysis
 from firmware.cards import BLOCK, Block, Card, CardError, ChannelStatus, LineEventKind
-from firmware.clock import NS, RATE, Clock, Moment, SampleClock
+from firmware.clock import NS, RATE, SAMPLE_NS, Clock, Moment, SampleClock
 from firmware.orders import Feed
-from firmware.switch import SAMPLE_NS, Switch
+from firmware.switch import Switch
 from firmware.writer import Writer
 
 MINUTE_SAMPLES = 60 * RATE

@@ -1,18 +1,16 @@
-"""The lines of one card: what was heard moves the line machines, the calls decide, the writer is told.
+"""The lines of one card: what was heard moves the line machines, the calls decide, the scribe tells the writer.
 
 Runs in the card's pump, once a block, and touches only the lines on which something happened. `lines` says what a
-line is doing, `calls` what is to be recorded; this module carries values between them, names recordings, turns
-positions of the domain into those of a recording and into UTC, and keeps for every line a small immutable `View` that
-other threads may look at.
+line is doing, `calls` what is to be recorded, `scribe` writes it down; this module carries values between them and
+keeps for every line a small immutable `View` that other threads may look at.
 """
 
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import tzinfo
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from dsp.events import Event
@@ -21,21 +19,19 @@ from firmware.alarms import AlarmSink
 from firmware.analysis import NEVER, Analysis, Heard, Hook, What
 from firmware.calls import Calls
 from firmware.cards import Card, LineEvent, LineEventKind
-from firmware.clock import NS, RATE, Moment
+from firmware.clock import RATE, Moment
 from firmware.config import LineConfig
-from firmware.line import NOTHING, Line, Live, View, ending
+from firmware.line import Line, View, ending
 from firmware.lines import OFF_HOOK, Input, Output, State, step
-from firmware.orders import Close, Feed, Gone, GoOn, Hold, Known, Missing, Open, Say, add_missing
+from firmware.orders import Feed, Missing
+from firmware.scribe import Scribe
 from firmware.writer import LedgerQueue
-from recorder.model import Anchor, CallClass, Mark, RecordingEnd, RecordingStart, StopReason, Trigger
+from recorder.model import CallClass, RecordingEnd, StopReason, Trigger
 
-SAMPLE_NS = NS // RATE
 RING_PAUSE_SAMPLES = 6 * RATE
+"""No ring for this long: the caller gave up. The longest pause between two rings is 4 s (China, Europe, US)."""
 PATIENCE_SAMPLES = 2 * RATE
 """Sound on a line that was just lifted is given so long to turn out to be a dial tone; it takes 1.3 s to be told."""
-"""No ring for this long: the caller gave up. The longest pause between two rings is 4 s (China, Europe, US)."""
-OWN_MARKS = 1 << 32
-"""Marks that no detector made are numbered from here."""
 PROGRESS = {
     "dial": Input.DIAL, "ringback": Input.RINGBACK, "busy": Input.BUSY, "congestion": Input.CONGESTION,
     "vacant": Input.CONGESTION, "unobtainable": Input.CONGESTION, "sit": Input.CONGESTION, "howler": Input.CONGESTION,
@@ -57,20 +53,19 @@ class Switch:
         self, card: Card, lines: Sequence[LineConfig], ledger: LedgerQueue, publish: Callable[[dict[str, Any]], None],
         alarm: AlarmSink, run: str, rng: random.Random, zone: tuple[str, tzinfo],
     ) -> None:  # fmt: skip
-        self._card, self._ledger, self._publish, self._alarm = card, ledger, publish, alarm
-        self._run, self._rng, self._zone = run, rng, zone
+        self._alarm = alarm
+        self._scribe = Scribe(card, ledger, publish, run, rng, zone)
         self.lines = [Line(channel, line, Calls(line.recording)) for channel, line in enumerate(lines)]
         self._due = np.full(len(lines), NEVER, np.int64)
         self._last_event = 0
         self._restart: list[int] = []
-        self._next_mark = OWN_MARKS
         self.faults: Counter[str] = Counter()
         self.now = 0
         """End of the block that is being looked at."""
-        self._moment = Moment(0, 0, "", False)
 
     def connect(self, feed: Feed, analysis: Analysis) -> None:
-        self._feed, self._analysis = feed, analysis
+        self._analysis = analysis
+        self._scribe.connect(feed)
 
     # The pump's side.
 
@@ -82,7 +77,8 @@ class Switch:
 
     def at(self, now: int, moment: Moment) -> None:
         """The next block ends before sample `now`, at this moment."""
-        self.now, self._moment = now, moment
+        self.now = now
+        self._scribe.at(now, moment)
 
     def start(self) -> None:
         """The first block is there: disabled lines are told so, lines that always record begin."""
@@ -108,14 +104,7 @@ class Switch:
 
     def missing(self, channel: int, first_sample: int, end_sample: int, reason: str) -> None:
         """Samples of a channel did not come."""
-        line = self.lines[channel]
-        gap = Missing(first_sample, end_sample, reason)
-        oldest = self.now - self._feed.ring.samples
-        while line.gaps and line.gaps[0].end_sample < oldest:
-            line.gaps.popleft()
-        add_missing(line.gaps, gap)
-        if line.live is not None:
-            self._feed.orders.append(Gone(line.live.start.handle, gap))
+        self._scribe.missing(self.lines[channel], Missing(first_sample, end_sample, reason))
 
     def usable(self, channel: int, up: bool, why: str) -> None:
         """The channel went down, or came back."""
@@ -137,13 +126,12 @@ class Switch:
     def anchor(self) -> None:
         """Once a minute: ties this sample to the clocks in every recording."""
         for line in self.lines:
-            if line.live is not None:
-                self._feed.orders.append(Say(line.live.start.handle, self._anchor(self.now - line.live.first_sample)))
+            self._scribe.anchor(line)
 
     def clock_step(self, step_s: float) -> None:
         """The wall clock was set while recordings ran."""
         for line in self.lines:
-            self._mark(line, "clock_step", self.now, self.now, f"{step_s:+.3f}")
+            self._scribe.mark(line, "clock_step", self.now, self.now, f"{step_s:+.3f}")
         self.anchor()
 
     def stop(self) -> None:
@@ -165,15 +153,15 @@ class Switch:
         kind = event.kind
         if kind is LineEventKind.RING_ON:
             line.ring_deadline = event.sample + RING_PAUSE_SAMPLES
-            line.ring_mark = (event.sample, self._mark(line, "ring", event.sample, None))
+            line.ring_mark = (event.sample, self._scribe.mark(line, "ring", event.sample, None))
             self._input(line, Input.RING, event.sample)
         elif kind is LineEventKind.RING_OFF:
             line.ring_deadline = event.sample + RING_PAUSE_SAMPLES
             if line.ring_mark is not None:
-                self._mark(line, "ring", line.ring_mark[0], event.sample, mark_id=line.ring_mark[1])
+                self._scribe.mark(line, "ring", line.ring_mark[0], event.sample, mark_id=line.ring_mark[1])
             self._input(line, Input.RING_END, event.sample)
         elif kind is LineEventKind.POLARITY:
-            self._mark(line, "polarity", event.sample, event.sample, "reversed" if event.value else "normal")
+            self._scribe.mark(line, "polarity", event.sample, event.sample, "reversed" if event.value else "normal")
             self._input(line, Input.POLARITY, event.sample)
         elif kind in (LineEventKind.OFF_HOOK, LineEventKind.ON_HOOK):
             hook = Hook.OFF if kind is LineEventKind.OFF_HOOK else Hook.ON
@@ -203,7 +191,7 @@ class Switch:
                 self._input(line, Input.ON_HOOK, self.now)
         else:
             if heard.what in (What.PULSE, What.FLASH):
-                self._mark(line, heard.what, heard.sample, heard.end, heard.value)
+                self._scribe.mark(line, heard.what, heard.sample, heard.end, heard.value)
             if heard.what is not What.FLASH:
                 self._input(line, INPUTS[heard.what], heard.sample, heard.volts, heard.value)
         self._settle(line)
@@ -213,7 +201,7 @@ class Switch:
         start = fed_from + event.start_sample
         end = None if event.end_sample is None else fed_from + event.end_sample
         place = start if event.kind != "class" else self._decided(line, event, fed_from)
-        self._mark(line, event.kind, place, end, event.value, event.confidence, event.evidence, event.id)
+        self._scribe.mark(line, event.kind, place, end, event.value, event.confidence, event.evidence, event.id)
         first = event.id > self._last_event  # Detectors number events in the order in which they first report them.
         self._last_event = max(self._last_event, event.id)
         if event.kind == "class":
@@ -322,11 +310,11 @@ class Switch:
         line.state = moved.state
         if moved.fault is not None:
             self.faults[moved.fault] += 1
-            self._mark(line, "fault", sample, sample, moved.fault)
+            self._scribe.mark(line, "fault", sample, sample, moved.fault)
             self._alarm.raise_("line_fault", f"line {line.config.number}", fault=moved.fault)
         if moved.state is not before:
-            line.since_utc_ns = self.utc_ns(sample)
-            self._mark(line, "state", sample, sample, moved.state)
+            line.since_utc_ns = self._scribe.utc_ns(sample)
+            self._scribe.mark(line, "state", sample, sample, moved.state)
             if State.CUT in (before, moved.state):
                 act = self._alarm.raise_ if moved.state is State.CUT else self._alarm.clear
                 act("line_cut", f"line {line.config.number}")
@@ -341,80 +329,18 @@ class Switch:
 
     def _decide(self, line: Line, decisions: Sequence[decided.Decision]) -> None:
         for decision in decisions:
-            if isinstance(decision, decided.Begin):
-                self._begin(line, decision)
-            elif isinstance(decision, decided.Unrecorded):
-                number, since = line.config.number, self.utc_ns(decision.from_sample)
-                until, reason = self.utc_ns(decision.to_sample), decision.reason
-                self._ledger.submit(
-                    lambda ledger, a=number, b=since, c=until, d=reason: ledger.unrecorded(a, b, c, d)  # type: ignore[misc]
-                )
-            elif line.live is not None:
-                handle = line.live.start.handle
-                if isinstance(decision, decided.Hold):
-                    self._feed.orders.append(Hold(handle, decision.sample))
-                elif isinstance(decision, decided.GoOn):
-                    self._feed.orders.append(GoOn(handle, decision.sample))
-                else:
-                    self._finish(line, line.live, decision)
-
-    def _begin(self, line: Line, begin: decided.Begin) -> None:
-        first, card = begin.sample, self._card
-        utc_ns = self.utc_ns(first)
-        offset = datetime.fromtimestamp(utc_ns // NS, UTC).astimezone(self._zone[1]).utcoffset()
-        assert offset is not None
-        start = RecordingStart(
-            handle=f"{self._rng.getrandbits(128):032x}",
-            line=line.config.number, line_name=line.config.name, card=card.name, simulated=card.simulated,
-            channel=line.channel, law=card.law, trigger=begin.trigger, trigger_detail=begin.detail,
-            first_sample=first, pre_roll_samples=begin.pre_roll_samples, utc_ns=utc_ns,
-            utc_offset_s=round(offset.total_seconds()), zone=self._zone[0], run=self._run,
-            anchor=self._anchor(self.now - first), continues=line.last_handle if begin.continues else None,
-        )  # fmt: skip
-        line.live, line.last_handle, line.told = Live(start), start.handle, NOTHING
-        missing = tuple(gap for gap in line.gaps if gap.end_sample > first)
-        self._feed.orders.append(Open(start.handle, start, missing))
-        self._mark(line, "state", first, first, line.state)
-        facts = line.calls.facts
-        if facts.caller is not None:  # Heard before the recording began; so it survives a power cut.
-            self._mark(line, "cid", first, first, facts.caller, evidence={"name": facts.name} if facts.name else {})
-        if begin.trigger in (Trigger.VOX, Trigger.KEY) and line.state not in OFF_HOOK:
-            self._restart.append(line.channel)
-
-    def _finish(self, line: Line, live: Live, end: decided.End) -> None:
-        line.live = None
-        said = msgspec.structs.replace(
-            ending(end.reason, end.detail, end.facts, live.first_sample),
-            anchor=self._anchor_at(end.sample, live.first_sample), discard=end.discard,
-        )  # fmt: skip
-        self._feed.orders.append(Close(live.start.handle, end.sample, said))
-
-    def _mark(
-        self, line: Line, kind: str, start: int, end: int | None, value: str = "", confidence: float = 1.0,
-        evidence: Any = None, mark_id: int | None = None,
-    ) -> int:  # fmt: skip
-        """Marks the running recording, if there is one and it is not all before it; returns the mark's id."""
-        if mark_id is None:
-            mark_id, self._next_mark = self._next_mark, self._next_mark + 1
-        if line.live is None or (end is not None and end < line.live.first_sample):
-            return mark_id
-        first, handle = line.live.first_sample, line.live.start.handle
-        mark = Mark(
-            id=mark_id, kind=str(kind), start_sample=max(0, start - first),
-            end_sample=None if end is None else end - first, value=str(value), confidence=float(confidence),
-            evidence=dict(evidence or {}),
-        )  # fmt: skip
-        self._feed.orders.append(Say(handle, mark))
-        self._publish({"event": "mark", "handle": handle, "line": line.config.number, "mark": mark})
-        return mark_id
+            self._scribe.carry_out(line, decision)
+            by_sound_or_key = isinstance(decision, decided.Begin) and decision.trigger in (Trigger.VOX, Trigger.KEY)
+            if by_sound_or_key and line.state not in OFF_HOOK:
+                self._restart.append(line.channel)
 
     def _settle(self, line: Line) -> None:
         """After a line was touched: when it must be looked at again, and what others see of it."""
         calls = line.calls
         waits_until = NEVER if line.waiting is None else line.waiting[2]
         self._due[line.channel] = min(line.ring_deadline, line.tone_deadline, waits_until, calls.deadline)
-        if line.live is not None and calls.number_complete:
-            self._tell(line, line.live.start.handle, calls.facts)
+        if calls.number_complete:
+            self._scribe.known(line)
         shown = (line.state, line.since_utc_ns, calls.facts, line.live, calls.recording_trigger)
         if shown == line.shown:  # As after most of what is heard.
             return
@@ -427,33 +353,6 @@ class Switch:
             facts.number if in_call else None,
             facts.name if in_call else None,
             facts.call_class.value if in_call and facts.call_class is not CallClass.NONE else None,
-            self.utc_ns(since) if in_call and since is not None else None,
+            self._scribe.utc_ns(since) if in_call and since is not None else None,
             line.live, calls.recording_trigger is not None,
-        )  # fmt: skip
-
-    def _tell(self, line: Line, handle: str, facts: decided.Facts) -> None:
-        """What is known of the call that is recorded, when it changes: a few times a call."""
-        told = (facts.direction, facts.number, facts.name, facts.call_class)
-        if told != line.told:
-            line.told = told
-            self._feed.orders.append(Known(handle, *told, facts.class_confidence))
-
-    # Time.
-
-    def utc_ns(self, sample: int) -> int:
-        return self._moment.utc_ns - (self.now - sample) * SAMPLE_NS
-
-    def _anchor(self, position: int) -> Anchor:
-        """This moment, at `position` of a recording."""
-        m = self._moment
-        return Anchor(
-            sample=position, utc_ns=m.utc_ns, boottime_ns=m.boottime_ns, boot_id=m.boot_id, synchronised=m.synchronised
-        )
-
-    def _anchor_at(self, sample: int, first_sample: int) -> Anchor:
-        behind_ns = (self.now - sample) * SAMPLE_NS
-        m = self._moment
-        return Anchor(
-            sample=sample - first_sample, utc_ns=m.utc_ns - behind_ns, boottime_ns=m.boottime_ns - behind_ns,
-            boot_id=m.boot_id, synchronised=m.synchronised,
         )  # fmt: skip
