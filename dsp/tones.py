@@ -36,6 +36,8 @@ RING: Final = 16
 GRID_HZ: Final = 5
 _PHASES: Final = RATE // HOP // GRID_HZ
 _LOW: Final = 4
+_BLOCK: Final = 64
+"""Channels in one product of matrices."""
 _FAINTEST: Final = np.float32(2 * 10 ** (-46 / 10))
 """No tone is looked for in less energy than this, two hops together."""
 
@@ -107,12 +109,12 @@ class Bank:
         self.matrices = _matrices(np.array(self.grid_hz, np.float64), groups[above.group] if above else None)
         """`[20, rows, 80]`: hop n is multiplied with the matrix at n % 20."""
         rows = self.matrices.shape[1]
-        width = _width(channels, rows)
+        blocks, width = _blocks(channels, rows)
         whole = np.zeros((width, STEP), np.float32)
         self.input = whole[:channels]
         self._hops = whole.reshape(width, 2, HOP)
-        self._hops_first = self._hops.transpose(1, 2, 0)
-        self._matrices = [self.matrices[phase : phase + 2] for phase in range(0, _PHASES, 2)]
+        self._hops_first = whole.reshape(blocks, -1, 2, HOP).transpose(2, 0, 3, 1)
+        self._matrices = [self.matrices[phase : phase + 2, None] for phase in range(0, _PHASES, 2)]
         if above:
             groups["below"] = []
         self.group_row = {name: 2 + i for i, name in enumerate(groups)}
@@ -130,7 +132,7 @@ class Bank:
         self._energies[:] = 1e-12
         self.sums, self.energies = self._sums[..., :channels], self._energies[..., :channels]
         three = [slice(at, at + 3) for at in range(0, RING, 2)]
-        self._turns = [_Turn(self, self._sums[of], self._energies[of], channels) for of in three]
+        self._turns = [_Turn(self, self._sums[of], self._energies[of], channels, blocks) for of in three]
         self._slots = 1 + (np.arange(RING)[:, None] + np.arange(RING)) % RING
         self._steps = -1
         # Squares of all correlations, and last the energy as it came.
@@ -200,7 +202,7 @@ class Bank:
         turn = self._turns[self._steps % len(self._turns)]
         if turn is self._turns[0]:
             self._sums[0], self._energies[0] = self._sums[-1], self._energies[-1]
-        np.matmul(self._matrices[self._steps % len(self._matrices)], self._hops_first, out=turn.sums_now)
+        np.matmul(self._matrices[self._steps % len(self._matrices)], self._hops_first, out=turn.sums_in_blocks)
         np.square(turn.sums_now, out=self._squares_of_sums)
         np.einsum("chn,chn->hc", self._hops, self._hops, out=self._squares_of_x)
         np.add(self._squares_re, self._squares_im, out=turn.power_now)
@@ -242,9 +244,10 @@ class Bank:
 class _Turn:
     """Views of one step and the hop before it in the rings, made once."""
 
-    def __init__(self, bank: Bank, sums: Floats, totals: Floats, channels: int) -> None:
+    def __init__(self, bank: Bank, sums: Floats, totals: Floats, channels: int, blocks: int) -> None:
         tones, power_row = len(bank.grid_hz), bank.power_row
         self.sums_now = sums[1:]
+        self.sums_in_blocks = sums[1:].reshape(2, sums.shape[1], blocks, -1).swapaxes(1, 2)
         self.totals_first, self.totals_second = totals[1:]
         self.gathered_now, self.energies_now, self.power_now = (
             totals[1:, :power_row],
@@ -257,13 +260,17 @@ class _Turn:
         self.hops_together = {name: totals[:, row] for name, row in bank.group_row.items()}
 
 
-def _width(channels: int, rows: int) -> int:
-    """How many channels the products are made for: `channels` and some that stay silent.
+def _blocks(channels: int, rows: int) -> tuple[int, int]:
+    """In how many blocks of channels the products are made, and for how many channels in all: `channels` and some that
+    stay silent.
 
-    A channel's sums must not depend on how many others there are, nor on how many tones are looked for. BLAS has
-    another kernel, which adds up in another order, for products of less than 100,000 multiplications, and for what is
-    left of a row after a multiple of 16."""
-    return -(-max(channels, 100_001 // (rows * HOP) + 1) // 16) * 16
+    A small block stays in the first cache, and up to a million multiplications BLAS reads it where it lies. A channel's
+    sums must not depend on how many others there are, nor on how many tones are looked for. BLAS has another kernel,
+    which adds up in another order, for products of less than 100,000 multiplications, and for what is left of a row
+    after a multiple of 16."""
+    least = 100_001 // (rows * HOP) + 1
+    blocks = -(-channels // max(_BLOCK, least))
+    return blocks, blocks * -(-max(-(-channels // blocks), least) // 16) * 16
 
 
 def _gather(tones: int, rows: int, groups: list[list[int]]) -> NDArray[np.float32]:
@@ -293,7 +300,9 @@ def _matrices(grid_hz: NDArray[np.float64], above: list[int] | None) -> NDArray[
         # What is left of a row is as long as the whole one was.
         rows[:, deaf] /= np.sqrt(HOP * np.mean(np.sum(rows[:, deaf] ** 2, axis=2), axis=0))[:, None]
     fixed = np.broadcast_to(low / np.sqrt(HOP), (_PHASES, *low.shape))
-    return np.ascontiguousarray(np.concatenate([rows, fixed], axis=1), np.float32)
+    whole = np.concatenate([rows, fixed], axis=1).swapaxes(1, 2)
+    # A sample of all rows in one piece: so BLAS takes it as it lies.
+    return np.ascontiguousarray(whole, np.float32).swapaxes(1, 2)
 
 
 def _below(legendre: NDArray[np.float64]) -> NDArray[np.float64]:
