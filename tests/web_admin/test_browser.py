@@ -1,10 +1,10 @@
-"""A smoke test in a real browser: what only a browser shows. The long journey through the product stands elsewhere."""
+"""In a real browser: what only a browser shows. The long journey through the product stands elsewhere."""
 
 import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from tests.web_admin.conftest import PASSWORD, World
 
@@ -30,40 +30,55 @@ class Seen:
         page.on("request", lambda request: self.hosts.add(re.sub(r"^(\w+://[^/]+).*", r"\1", request.url)))
 
 
-@pytest.fixture
-def browser_page(world: World) -> Iterator[tuple[Page, Seen]]:
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
-        page = browser.new_context(locale="en-GB", viewport={"width": 1280, "height": 900}).new_page()
-        page.set_default_timeout(PATIENCE_MS)
-        expect.set_options(timeout=PATIENCE_MS)
-        page.add_init_script(WATCH)
-        yield page, Seen(page)
-        browser.close()
+        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        yield chromium
+        chromium.close()
 
 
-@pytest.mark.browser
-def test_a_person_signs_in_listens_and_walks_about(world: World, browser_page: tuple[Page, Seen]) -> None:
-    page, seen = browser_page
+@pytest.fixture
+def page(world: World, browser: Browser) -> Iterator[Page]:
+    """The wall, as somebody sees it who has just signed in. Whatever a test does there, the browser has nothing to
+    complain about and asks nobody but this box."""
+    page = browser.new_context(locale="en-GB", viewport={"width": 1280, "height": 900}).new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
+    page.add_init_script(WATCH)
+    seen = Seen(page)
     page.goto(world.base)
     page.get_by_test_id("name").fill("auditor-only")
     page.get_by_test_id("password").fill(PASSWORD)
     page.get_by_test_id("sign-in-submit").click()
     expect(page.locator("[data-line]")).to_have_count(4)
+    yield page
+    assert seen.faults == []
+    assert seen.hosts == {world.base}
+    page.context.close()
 
-    # A line that changes shows it without a reload, and the key works.
+
+def listed(page: Page) -> Locator:
+    """The first recording with 5039 in its number, in the list that a search has given."""
+    page.get_by_test_id("nav-recordings").click()
+    page.get_by_test_id("search-number").fill("*5039*")
+    page.get_by_test_id("search-submit").click()
+    page.wait_for_url("**/recordings/s/*")
+    return page.locator("tr[data-handle]").first
+
+
+@pytest.mark.browser
+def test_the_key_works_and_its_line_shows_it_without_a_reload(page: Page) -> None:
     page.get_by_test_id("key-3").click()
     expect(page.locator('[data-line="3"]')).to_have_attribute("data-recording", "1")
     expect(page.locator('[data-line="3"] .running')).not_to_be_empty()
     page.get_by_test_id("key-3").click()
     expect(page.locator('[data-line="3"]')).to_have_attribute("data-recording", "0")
 
-    # One click plays; the player goes on while the person walks about.
-    page.get_by_test_id("nav-recordings").click()
-    page.get_by_test_id("search-number").fill("*5039*")
-    page.get_by_test_id("search-submit").click()
-    page.wait_for_url("**/recordings/s/*")
-    row = page.locator("tr[data-handle]").first
+
+@pytest.mark.browser
+def test_one_click_plays_and_the_player_goes_on_while_the_person_walks_about(page: Page) -> None:
+    row = listed(page)
     handle = row.get_attribute("data-handle")
     row.get_by_test_id("play").click()
     expect(page.get_by_test_id("player-time")).not_to_have_text("0:00")
@@ -74,8 +89,10 @@ def test_a_person_signs_in_listens_and_walks_about(world: World, browser_page: t
     page.go_back()
     expect(page.get_by_test_id("search-number")).to_have_value("*5039*")
 
-    # The waveform is drawn from the stored peaks, a mark leads to its place, the keyboard works.
-    page.locator(f'tr[data-handle="{handle}"]').get_by_test_id("open").click()
+
+@pytest.mark.browser
+def test_the_waveform_is_drawn_a_mark_leads_to_its_place_and_the_keyboard_works(page: Page) -> None:
+    listed(page).get_by_test_id("open").click()
     expect(page.locator("#waveform[data-ready]")).to_be_visible()
     page.locator('[data-testid=mark][data-category="digit"]').click()
     expect(page.get_by_test_id("wave-time")).to_have_text("0:01")
@@ -86,23 +103,28 @@ def test_a_person_signs_in_listens_and_walks_about(world: World, browser_page: t
     page.keyboard.press("+")
     expect(page.get_by_test_id("player-speed")).to_have_value("1.25")
 
-    # Trash and undo.
+
+@pytest.mark.browser
+def test_what_went_into_the_trash_is_brought_back_by_one_click(page: Page) -> None:
+    listed(page).get_by_test_id("open").click()
+    expect(page.locator("#waveform[data-ready]")).to_be_visible()
     page.get_by_test_id("trash").click()
     page.get_by_test_id("undo").click()
     expect(page.get_by_test_id("flash")).to_contain_text("brought back")
 
-    # The wall says by itself that the recorder went, and shows the lines by itself when it is back.
-    page.get_by_test_id("nav-lines").click()
-    expect(page.locator("[data-line]")).to_have_count(4)
+
+@pytest.mark.browser
+def test_the_wall_says_by_itself_that_the_recorder_went_and_that_it_is_back(world: World, page: Page) -> None:
     world.box.stop()
     expect(page.get_by_test_id("daemon-down")).to_be_visible()
     world.box.start()
     expect(page.locator("[data-line]")).to_have_count(4)
 
+
+@pytest.mark.browser
+def test_the_language_changes_with_one_click_and_no_script_can_read_a_cookie(page: Page) -> None:
     page.get_by_test_id("language-zh-CN").click()
     expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
     page.get_by_test_id("language-en").click()
     expect(page.locator("html")).to_have_attribute("lang", "en")
-    assert seen.faults == []
-    assert seen.hosts == {world.base}
-    assert [cookie["httpOnly"] for cookie in page.context.cookies()] == [True, True]
+    assert [cookie["httpOnly"] for cookie in page.context.cookies()] == [True, True]  # Session and language.
