@@ -30,7 +30,7 @@ from dsp.events import RATE, Event
 from dsp.fsk import AsyncReader, Keying, Place, Slicer
 from dsp.history import STEPS, History
 from dsp.reports import Reports
-from dsp.tones import HOP, STEP, Bank
+from dsp.tones import HOP, HOP_S, STEP, Bank
 
 STANDARDS: Final = (("bell202", 1200, 2200), ("v23", 1300, 2100))
 """Name, mark and space in hertz."""
@@ -39,12 +39,18 @@ _KEYINGS: Final = tuple(Keying(mark, space) for _, mark, space in STANDARDS)
 _SHARE: Final = np.float32(0.55)
 """Of the energy that a mark has at least; the high tone of a digit (1209 Hz) has it where it is the stronger."""
 _LEVEL: Final = np.float32(10 ** (-46 / 10))
-_OFF_HZ: Final = 40.0
+_OFF_TURN: Final = 2 * np.pi * HOP_S * 40
+"""How far a mark turns in a hop: it is 40 Hz from its frequency at most."""
+_PACE, _TURN = 6, 2
+"""Steps between two looks for marks."""
+_WINDOW: Final = 2 * _PACE + 4
+"""Hops looked at."""
 _IDLE, _READING = -1, -2
-_PURE: Final = 0.55
-_OVER: Final = np.float32(0.8)
-_FIRST_HOPS: Final = 18
-"""From the step in which the mark ended until type and length have come."""
+_FULL, _OVER = np.float32(0.9), np.float32(0.8)
+"""A mark is full with so much of the largest share that it has had, and over with less than that."""
+_FIRST_HOPS: Final = 34
+"""From the end of the mark to the first reading, which for most messages is the only one: they have 20 to 35 bytes of
+8.3 ms."""
 _PIECE: Final = round(0.5 * RATE)
 _OLDEST: Final = (STEPS - 1) * STEP
 _ROOM: Final = 3000.0
@@ -91,15 +97,15 @@ class FskCallerId:
         self._bank, self._history = bank, history
         self._rows = np.array([bank.row(mark) for _, mark, _ in STANDARDS], np.intp)
         bank.expect(self._rows.tolist(), float(_SHARE))
-        self._before: tuple[NDArray[np.intp], ...] = np.zeros(0, np.intp), np.zeros(0, np.intp)
-        """Standards and channels with a mark in the step before."""
-        self._quiet_steps = 2
+        self._mark_rows: list[int] = self._rows.tolist()
+        self._quiet_steps = 2 * _PACE
+        """Since a mark may have been anywhere."""
         self._state = np.full(channels, _IDLE, np.int8)
         """The standard whose mark goes on, else `_IDLE` or `_READING`."""
         self._share = np.zeros(channels, np.float32)
-        """The largest share of the energy that the mark has had."""
+        """The largest share of the energy that the mark has had in 20 ms."""
         self._sure = np.zeros(channels, np.int64)
-        """Sample at which the last step began that was mark throughout."""
+        """Sample at which the last 20 ms began that were mark throughout."""
         self._any_marked = False
         self._due: list[tuple[int, int, _Reading]] = []
         """Hop, channel and what is to be read then: a heap."""
@@ -107,55 +113,60 @@ class FskCallerId:
     def step(self, hop: int, out: Reports) -> None:
         """The two hops after hop number `hop`."""
         alone = self._bank.any_alone
-        self._quiet_steps = 0 if any(alone[row] for row in self._rows) else self._quiet_steps + 1
-        if self._quiet_steps < 2 or self._any_marked:
+        self._quiet_steps = 0 if any(alone[row] for row in self._mark_rows) else self._quiet_steps + 1
+        if hop // 2 % _PACE == _TURN and (self._quiet_steps < 2 * _PACE or self._any_marked):
             self._watch(hop)
         if self._due and self._due[0][0] <= hop:
             self._read_due(hop, out)
 
     def _watch(self, hop: int) -> None:
-        """Where a mark has become steady, and where a steady one has ended."""
-        bank, before = self._bank, self._before
-        now = bank.alone[self._rows].nonzero()
-        if now[0].size:
-            bar = np.maximum(_SHARE * bank.energy_20ms[now[1]], 2 * _LEVEL)
-            pure = bank.power_20ms[self._rows[now[0]], now[1]] > bar
-            now = now[0][pure], now[1][pure]
-        self._before = now
-        if now[0].size or before[0].size:
-            standard, c = (np.concatenate(both) for both in zip(before, now, strict=True))
-            idle = (self._state[c] == _IDLE).nonzero()[0]
-            if idle.size:
-                self._mark_steady(standard[idle], c[idle])
+        """Where, in the last hops, a mark has become steady, and where a steady one has ended."""
+        bank, slots = self._bank, self._bank.slots(_WINDOW)
+        energy = bank.energies[slots, 0]
+        power = bank.energies[slots[:, None], bank.power_row + self._rows]
+        marks = power > np.maximum(_SHARE * energy, _LEVEL)[:, None]
+        threes = marks[2:] & marks[1:-1] & marks[:-2]
+        standard, c = np.logical_or.reduce(threes, axis=0).nonzero()
+        if c.size:
+            idle = self._state[c] == _IDLE
+            standard, c = standard[idle], c[idle]
+            if c.size:
+                self._mark_steady((hop + 2 - _WINDOW) * HOP, threes[:, standard, c], standard, c)
         if self._any_marked:
-            self._await_ends(hop)
+            self._await_ends(hop + 2 - _WINDOW, power, energy)
 
-    def _await_ends(self, hop: int) -> None:
-        c = np.flatnonzero(self._state >= 0)
+    def _mark_steady(
+        self, first: int, threes: NDArray[np.bool_], standard: NDArray[np.intp], c: NDArray[np.intp]
+    ) -> None:
+        """Where three hops that are a mark, `threes[_WINDOW - 2, n]` from sample `first` on, are at its frequency."""
+        bank, slots, rows = self._bank, self._bank.slots(_WINDOW)[:, None], self._rows[standard]
+        line = bank.sums[slots, rows, c] + 1j * bank.sums[slots, len(bank.grid_hz) + rows, c]
+        near = np.abs(np.angle(line[1:] * line[:-1].conj())) < _OFF_TURN
+        threes &= near[1:] & near[:-1]
+        steady = np.logical_or.reduce(threes, axis=0)
+        c = c[steady]
+        self._state[c], self._share[c] = standard[steady], 0
+        self._sure[c] = first + HOP * threes[:, steady].argmax(0)
+        self._any_marked |= c.size > 0
+
+    def _await_ends(self, first: int, power: NDArray[np.float32], energy: NDArray[np.float32]) -> None:
+        """`power[_WINDOW, standards, channels]` and `energy[_WINDOW, channels]` from hop `first` on."""
+        c = (self._state >= 0).nonzero()[0]
         self._any_marked = c.size > 0
-        share = self._bank.power_20ms[self._rows[self._state[c]], c] / np.maximum(self._bank.energy_20ms[c], _LEVEL)
-        most = self._share[c] = np.maximum(self._share[c], share)
-        self._sure[c[share > 0.9 * most]] = hop * HOP
-        over = share < _OVER * most
-        # What a strong mark leaves of the seizure is a share of a half.
-        self._state[c[over & (most < _PURE)]] = _IDLE
-        for channel in c[over & (most >= _PURE)].tolist():
+        power, energy = power[:, self._state[c], c], energy[:, c]
+        share = (power[1:] + power[:-1]) / np.maximum(energy[1:] + energy[:-1], _LEVEL)
+        at = HOP * (first + np.arange(_WINDOW - 1)[:, None])
+        later = at >= self._sure[c]
+        share *= later
+        most = np.maximum.accumulate(np.concatenate([self._share[c][None], share]))[1:]
+        over = later & (share < _OVER * most)
+        sure = (share > _FULL * most) & ~np.logical_or.accumulate(over, axis=0)
+        self._share[c], self._sure[c] = most[-1], np.where(sure, at, self._sure[c]).max(0)
+        for i in np.logical_or.reduce(over, axis=0).nonzero()[0].tolist():
+            channel = int(c[i])
             reading = _Reading(channel, int(self._state[channel]), int(self._sure[channel]))
             self._state[channel] = _READING
-            heappush(self._due, (hop + _FIRST_HOPS, channel, reading))
-
-    def _mark_steady(self, standard: NDArray[np.intp], c: NDArray[np.intp]) -> None:
-        """Where three of the last four hops, together, are a mark and at its frequency."""
-        rows, slots = self._rows[standard], self._bank.slots(4)[:, None]
-        powers = self._bank.energies[slots, self._bank.power_row + rows, c]
-        marks = powers > np.maximum(_SHARE * self._bank.energies[slots, 0, c], _LEVEL)
-        together = (marks[1] & marks[2] & (marks[0] | marks[3])).nonzero()[0]
-        if not together.size:
-            return
-        near = np.abs(self._bank.offset_hz(rows[together], c[together])) < _OFF_HZ
-        steady = together[near[0] & (marks[0, together] | near[1])]
-        self._state[c[steady]], self._share[c[steady]] = standard[steady], 0
-        self._any_marked = self._any_marked or steady.size > 0
+            heappush(self._due, (first + int(over[:, i].argmax()) + _FIRST_HOPS, channel, reading))
 
     def _read_due(self, hop: int, out: Reports) -> None:
         room = _ROOM
@@ -180,15 +191,16 @@ class FskCallerId:
         if not _go_on(r, keying, keying.correlate(x)) or r.place is None:
             return None
         if missing := _missing(r):
-            r.first = int(r.place.edge) - _MARGIN
-            ahead = r.place.edge + missing * r.place.byte_samples + keying.reach + _MARGIN - until
+            passed = int(r.place.edge) - _MARGIN
+            r.first, r.place.edge = r.first + passed, r.place.edge - passed
+            ahead = r.first + r.place.edge + missing * r.place.byte_samples + keying.reach + _MARGIN - until
             return max(_LATER_HOPS, -(-int(min(ahead, _PIECE)) // HOP))
         message = cid_message.parse(bytes(r.data))
         quality = r.place.quality / len(r.data)
         if message is not None and quality > _QUALITY:
             name = STANDARDS[r.standard][0]
             out.begin(r.channel, "cid", r.start, message.number, quality, {"standard": name, **message.fields})
-            out.end(r.channel, "cid", r.place.edge)
+            out.end(r.channel, "cid", r.first + r.place.edge)
         return None
 
 
@@ -202,31 +214,34 @@ def _go_on(r: _Reading, keying: Keying, z: NDArray[np.complex64]) -> bool:
     if r.slicer is None or r.place is None:
         amplitudes = np.abs(z[:, : STEP + _ENOUGH])
         r.slicer = Slicer.begin(amplitudes[:, :STEP], amplitudes[:, STEP : STEP + _ENOUGH])
-        return r.slicer.keyed and _begin(r, AsyncReader(keying, r.slicer, z))
-    sure = int(_missing(r) * r.place.byte_samples)
-    if sure > _ENOUGH:
-        r.slicer = r.slicer.better(np.abs(z[:, :sure]))
-    r.place.edge -= r.first
-    good = _read_on(AsyncReader(keying, r.slicer, z), r.place, r.data)
-    r.place.edge += r.first
-    return good
-
-
-def _begin(r: _Reading, reader: AsyncReader) -> bool:
-    """Look for the first start bit; False where what follows it is no message."""
-    for start in reader.first_starts():
-        r.place, r.data = Place(float(start)), bytearray()
-        if _read_on(reader, r.place, r.data):
-            r.place.edge += r.first
-            r.start = r.first + start
+        if not r.slicer.keyed or (place := _begin(r, reader := AsyncReader(keying, r.slicer, z))) is None:
+            return False
+        r.place = place
+        if place.edge + _missing(r) * place.byte_samples > z.shape[1]:
             return True
-    return False
+    else:
+        sure = int(_missing(r) * r.place.byte_samples)
+        if sure > _ENOUGH:
+            r.slicer = r.slicer.better(np.abs(z[:, :sure]))
+        reader = AsyncReader(keying, r.slicer, z)
+        if not _read_head(reader, r.place, r.data):
+            return False
+    return len(r.data) < 2 or reader.read(r.place, r.data, r.data[1] + 3)
 
 
-def _read_on(reader: AsyncReader, place: Place, data: bytearray) -> bool:
-    if len(data) < 2 and not (reader.read(place, data, 2) and cid_message.begins(bytes(data))):
-        return False
-    return len(data) < 2 or reader.read(place, data, data[1] + 3)
+def _begin(r: _Reading, reader: AsyncReader) -> Place | None:
+    """Look for the first start bit; None where what follows it is no message."""
+    for start in reader.first_starts():
+        place, r.data = Place(float(start)), bytearray()
+        if _read_head(reader, place, r.data):
+            r.start = r.first + start
+            return place
+    return None
+
+
+def _read_head(reader: AsyncReader, place: Place, data: bytearray) -> bool:
+    """Type and length, as far as they have come; False where they are no message's."""
+    return len(data) >= 2 or (reader.read(place, data, 2) and cid_message.begins(bytes(data)))
 
 
 class DtmfCallerId:

@@ -27,6 +27,8 @@ BIT: Final = RATE / 1200
 _BLOCK: Final = 40
 _HIGH_PASS_HZ: Final = 500
 _HIGH_PASS_REACH: Final = 24
+_THREES: Final = np.indices((2, 2, 2)).reshape(3, 8).T
+"""Mark or space (0 or 1) in the middle, before it and after it."""
 
 
 class Keying:
@@ -35,19 +37,26 @@ class Keying:
     `reach`: what `correlate` needs of samples before and after the first and last that it answers for."""
 
     def __init__(self, mark_hz: float, space_hz: float) -> None:
-        self.hz = np.array([mark_hz, space_hz])
-        self._half_bit = np.exp(1j * np.pi * self.hz / 1200).astype(np.complex64)[:, None, None]
+        hz = np.array([mark_hz, space_hz])
         half = round(BIT / 2) + 1
         n = np.arange(-half, half + 1)
         bit = np.clip(BIT / 2 + 0.5 - np.abs(n), 0, 1)
         bit /= bit.sum()
-        taps = np.array([np.convolve(_low_cut(), bit * np.exp(-2j * np.pi * hz / RATE * n)) for hz in self.hz])
+        taps = np.array([np.convolve(_low_cut(), bit * np.exp(-2j * np.pi * f / RATE * n)) for f in hz])
         self.reach = taps.shape[1] // 2
-        matrix = np.zeros((_BLOCK + 2 * self.reach, 2, 2, _BLOCK), np.float32)
+        matrix = np.zeros((2, _BLOCK + 2 * self.reach, _BLOCK), np.complex64)
         for at in range(_BLOCK):
-            matrix[at : at + taps.shape[1], :, 0, at] = taps.real.T
-            matrix[at : at + taps.shape[1], :, 1, at] = taps.imag.T
-        self._matrix = matrix.reshape(len(matrix), -1)
+            matrix[:, at : at + taps.shape[1], at] = taps
+        self._matrix = matrix.view(np.float32)
+        self._turn = (2j * np.pi / RATE * hz).astype(np.complex64)[:, None]
+        half_bit = np.exp(1j * np.pi * hz / 1200)
+        self._change = complex(half_bit.prod())
+        # `[8, 3, 2]`: for all marks and spaces in the middle, before and after it, the turns of those three.
+        self._threes = np.zeros((8, 3, 2), np.complex128)
+        for three, (middle, before, after) in zip(self._threes, _THREES, strict=True):
+            three[0, before] = half_bit[before] * half_bit[middle]
+            three[1, middle] = 1
+            three[2, after] = np.conj(half_bit[after] * half_bit[middle])
 
     def correlate(self, x: Floats) -> NDArray[np.complex64]:
         """`[2, n - 2 * reach]`, mark and space, for `x[n]`: half the peak of a sine at that frequency, in the phase
@@ -57,10 +66,17 @@ class Keying:
         padded = np.zeros(blocks * _BLOCK + 2 * self.reach, np.float32)
         padded[: x.size] = x
         rows = np.lib.stride_tricks.sliding_window_view(padded, _BLOCK + 2 * self.reach)[::_BLOCK]
-        parts = (np.ascontiguousarray(rows) @ self._matrix).reshape(blocks, 2, 2, _BLOCK)
-        found = np.empty((2, blocks, _BLOCK), np.complex64)
-        found.real, found.imag = parts[:, :, 0].transpose(1, 0, 2), parts[:, :, 1].transpose(1, 0, 2)
+        found: NDArray[np.complex64] = (np.ascontiguousarray(rows) @ self._matrix).view(np.complex64)
         return found.reshape(2, -1)[:, :wanted]
+
+    def between(self, z: NDArray[np.complex64], places: NDArray[np.float64]) -> NDArray[np.complex64]:
+        """`[2, ...]`: correlations `z[2, n]` at `places[...]`, which lie between samples."""
+        at = places.astype(np.intp).ravel()
+        part = (places.ravel() - at).astype(np.float32)
+        found = z[:, at] * (1 - part)
+        found += z[:, at + 1] * (np.exp(-self._turn) * part)
+        found *= np.exp(self._turn * part)
+        return found.reshape(2, *places.shape)
 
     def bits(self, z: NDArray[np.complex64], slicer: "Slicer") -> NDArray[np.bool_]:
         """`[bytes, bits]`: marks, from correlations `z[2, bytes, bits + 2]` at the centres of bits in a row.
@@ -69,24 +85,17 @@ class Keying:
         possible three, added in the phases they must have, against each other. That is worth 3 dB and more where the
         tones lie close (V.23) and where an echo falls into the next bit. What the line turns one tone against the other
         is measured first, at the changes."""
+        mark = slicer.soft(np.abs(z).reshape(2, -1)).reshape(z.shape[1:]) > 0
+        fall, rise = mark[:, :-1] > mark[:, 1:], mark[:, :-1] < mark[:, 1:]
+        changes = np.vdot(z[0, :, :-1][fall], z[1, :, 1:][fall]) * self._change.conjugate()
+        changes += np.vdot(z[0, :, 1:][rise], z[1, :, :-1][rise]) * self._change
         amplitudes = np.array([slicer.mark[0], slicer.space[1]])
-        z = z * amplitudes[:, None, None]
-        half_bit = self._half_bit
-        ahead, back = z * half_bit, z * half_bit.conj()
-        mark = slicer.soft(np.abs(z.reshape(2, -1)) / amplitudes[:, None]).reshape(z.shape[1:]) > 0
-        changes = (back[1, :, 1:] * ahead[0, :, :-1].conj())[mark[:, :-1] & ~mark[:, 1:]].sum()
-        changes += (ahead[1, :, :-1] * back[0, :, 1:].conj())[~mark[:, :-1] & mark[:, 1:]].sum()
-        turn = changes / max(abs(changes), 1e-30)
-        for part in (z, ahead, back):
-            part[1] *= turn.conj()
-        power = np.square(amplitudes)
-        best = []
-        for bit in (0, 1):
-            before, after = ahead[:, None, :, :-2] * half_bit[bit], back[None, :, :, 2:] * half_bit[bit].conj()
-            fit = np.abs(z[bit, :, 1:-1] + before + after)
-            fit -= ((power[:, None] + power + power[bit]) / 2)[..., None, None]
-            best.append(fit.max((0, 1)))
-        return np.asarray(best[0] > best[1])
+        turns = amplitudes * np.array([1, changes.conj() / max(abs(changes), 1e-30)])
+        threes = np.stack((z[:, :, :-2], z[:, :, 1:-1], z[:, :, 2:])).reshape(6, -1)
+        fit = np.abs((self._threes * turns).reshape(8, 6).astype(np.complex64) @ threes)
+        fit -= (np.square(amplitudes)[_THREES].sum(1, keepdims=True) / 2).astype(np.float32)
+        mark_fits, space_fits = np.maximum.reduce(fit.reshape(2, 4, -1), axis=1)
+        return np.asarray(mark_fits > space_fits).reshape(len(mark), -1)
 
 
 @cache
@@ -235,11 +244,7 @@ class AsyncReader:
     def _decide(self, edges: NDArray[np.float64], into: bytearray) -> bool:
         """Append the bytes whose start bits begin there; False where one has not its start and stop bit."""
         centres = edges[:, None] + (np.arange(-1, 11) + 0.5) * BIT
-        at = centres.astype(np.intp)
-        part = (centres - at).astype(np.float32)
-        turn = (2j * np.pi / RATE * self._keying.hz).astype(np.complex64)[:, None, None]
-        z = self._correlations[:, at] * (1 - part) + self._correlations[:, at + 1] * part * np.exp(-turn)
-        bits = self._keying.bits(z * np.exp(turn * part), self._slicer)
+        bits = self._keying.bits(self._keying.between(self._correlations, centres), self._slicer)
         into += np.packbits(bits[:, 1:9], axis=1, bitorder="little").tobytes()
         return not bits[:, 0].any() and bool(bits[:, 9].all())
 
