@@ -57,7 +57,7 @@ _LEAK = np.float32(1.2)
 """A tone that is louder than all is none."""
 _HALF = np.float32(0.55)
 """A tone with a smaller share of the last 80 ms is not clean."""
-_TAIL = np.float32(0.06)
+_TAIL = np.float32(0.15)
 """What is so much weaker than the strongest of 160 ms is none of it: an echo, what was there before."""
 _SLACK_HZ = 6.0
 """How far one hop may stray beyond the tolerance of the whole."""
@@ -260,6 +260,7 @@ class ConnectTones:
         """Nothing else begins like this."""
         answer = tone >= _ANS
         even: NDArray[np.bool_] = (seen.uneven < 0.055) | ((tone == _ANS) & (seen.uneven < 0.35) & (seen.waving > 0.75))
+        even |= (seen.uneven < 0.1) & (seen.smooth_uneven < 0.04) & (seen.smooth_straight > 0.995)
         clean: NDArray[np.bool_] = even & (seen.share > 0.92) & (seen.straight > 0.98) & ((seen.before < 0.3) | answer)
         clean |= (seen.share > 0.7) & (seen.straight > 0.993) & (seen.uneven < 0.028) & ((seen.before < 0.6) | answer)
         clean &= (seen.solid > 0.9) & (seen.begun > 0.6) & (seen.begun < 1.6)
@@ -278,8 +279,9 @@ class ConnectTones:
     def _burst(self, tone: NDArray[np.intp], seen: Measured, hops: Hops) -> NDArray[np.bool_]:
         """A whole CNG or calling tone."""
         cng = (tone == _CNG) & (hops >= 41) & (hops <= 64)
-        ct = (tone == _CT) & (hops >= 41) & (hops <= 82) & (seen.after < 0.3)
-        whole = (seen.share > 0.3) & (seen.straight > 0.985) & (seen.solid > 0.8) & (seen.uneven < 0.06)
+        ct = (tone == _CT) & (hops >= 41) & (hops <= 82) & (seen.after < 0.5)
+        whole = (seen.share > 0.3) & (seen.solid > 0.8) & (seen.straight > 0.9) & (seen.uneven < 0.25)
+        whole &= (seen.smooth_straight > 0.985) & (seen.smooth_uneven < 0.1)
         whole &= (cng | ct) & (np.abs(seen.hz) <= self._tolerance[tone])
         return whole
 

@@ -3,7 +3,8 @@
 A hop is good where the tone turned into it as its frequency wants; bits of 64 hops, the newest the lowest, tell runs
 of good hops, with gaps of 30 ms closed. A run is measured whole, in sums over its hops: frequency, share of the
 energy, how far its phase strays from a straight line (doubled, so that a reversal is no stray), how even its amplitude
-is and what was there before and after. All is `[hops, n]` for n tones of as many channels.
+is, both also in a band of 20 Hz, where little of a voice is left and nothing of hum, and what was there before and
+after. All is `[hops, n]` for n tones of as many channels.
 """
 
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ JOINED: Final = 5
 """Hops after the beginning in which an echo may join, and after the end in which it may be left alone."""
 _AGO: Final = np.arange(DEPTH)[:, None]
 _BITS_AGO: Final = _AGO.astype(np.uint64)
+_LAGS: Final = 2, 8
+"""Hops over which the turn is told anew: the wider, the better, but what is far off only over few."""
+_SMOOTH: Final = 5
 _LEAK, _STEADY = 0.03, 1.5
 """What a tone leaves below 480 Hz; what is that much louder for a time is not steady."""
 
@@ -38,6 +42,10 @@ class Measured:
     """1 where the doubled phase keeps to a line."""
     uneven: NDArray[np.float32]
     """Standard deviation of the amplitude, of its mean."""
+    smooth_straight: NDArray[np.float32]
+    smooth_uneven: NDArray[np.float32]
+    """The same of the tone in every 50 ms, in a band of 20 Hz: what else sounds is but a fifth of itself there, and hum
+    cancels itself."""
     begun: NDArray[np.float32]
     """Amplitude of the first 40 ms, of the mean."""
     before: NDArray[np.float32]
@@ -76,23 +84,52 @@ def measured(
     counts, *sums = np.einsum("mhn,qhn->qmn", where, what)
     lengths, powers, energy, below = sums / np.maximum(counts, 1)
     turn = np.angle((line[:-1] * line[1:].conj() * good[:-1]).sum(0))
+    # Turned back to where it would stand in the newest hop, and doubled; the turn is told better by what is left of it
+    # in 80 ms.
+    for lag in _LAGS:
+        doubled = (line / np.maximum(length, 1e-9) * turned(turn * _AGO)) ** 2 * good
+        turn += np.angle((doubled[:-lag] * doubled[lag:].conj()).sum(0)) / np.float32(2 * lag)
     hz = turn / np.float32(2 * np.pi * HOP_S)
-    # Turned back to where it would stand in the newest hop, and doubled.
-    doubled = (line / np.maximum(length, 1e-9) * turned(turn * _AGO)) ** 2
+    straight, smooth_straight, smooth_uneven = _shape(line, turn, good, of_run)
     mean = np.maximum(lengths[0], 1e-9)
     power = np.maximum(powers[0] / np.sinc(hz * HOP_S) ** 2, 1e-9)
     above = (energy - below) / power
     return Measured(
         hz=hz,
         share=power / _without(below[[2, 5, 6]], power, energy[0]),
-        straight=np.abs((doubled * good).sum(0)) / count,
+        straight=straight,
         uneven=np.sqrt(np.maximum(powers[0] / mean**2 - 1, 0)),
+        smooth_straight=smooth_straight,
+        smooth_uneven=smooth_uneven,
         begun=np.where(newest - start < DEPTH, lengths[4] / mean, 1),
         before=above[2],
         after=above[3],
         waving=_waving(length),
         solid=count / np.maximum(counts[1], 1),
     )
+
+
+def _shape(
+    line: NDArray[np.complex64], turn: NDArray[np.float32], good: NDArray[np.bool_], of_run: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """`straight`, `smooth_straight` and `smooth_uneven` of tones that turn by `turn` in a hop."""
+    still = line * turned(turn * _AGO)
+    straight = _straight(still, good)
+    wide = still[: 1 - _SMOOTH].copy()
+    whole = of_run[: 1 - _SMOOTH] & of_run[_SMOOTH - 1 :]
+    for k in range(1, _SMOOTH):
+        wide += still[k : len(still) + 1 - _SMOOTH + k]
+    length = np.abs(wide) * whole
+    count = np.maximum(whole.sum(0), 1)
+    mean = np.maximum(length.sum(0) / count, 1e-9)
+    uneven = np.sqrt(np.maximum(np.square(length).sum(0) / count / mean**2 - 1, 0))
+    return straight, _straight(wide, whole), uneven
+
+
+def _straight(still: NDArray[np.complex64], where: NDArray[np.bool_]) -> NDArray[np.float32]:
+    doubled = (still / np.maximum(np.abs(still), 1e-9)) ** 2 * where
+    straight: NDArray[np.float32] = np.abs(doubled.sum(0)) / np.maximum(where.sum(0), 1)
+    return straight
 
 
 def _without(

@@ -73,6 +73,28 @@ def test_cng_under_ringback_and_while_somebody_speaks() -> None:
         assert [e.value for _, e in events if e.end_s is not None] == ["cng"]
 
 
+@pytest.mark.parametrize("hz", [1062, 1100, 1138])
+@pytest.mark.parametrize("hum_hz", [50, 60])
+def test_a_short_cng_at_the_edge_of_its_tolerance_under_louder_hum(hz: float, hum_hz: float) -> None:
+    for seed, late in enumerate(range(0, 160, 27)):
+        cng = levels.amplitude(-20) * np.sin(2 * np.pi * hz * np.arange(round(0.425 * RATE)) / RATE)
+        line = np.concatenate([np.zeros(4000 + late), cng, np.zeros(4000)])
+        events = heard(tap([line], "alaw", hum_dbm0=-15, hum_hz=hum_hz, noise_dbm0=-45, seed=seed))
+        assert [e.value for _, e in events] == ["cng", "cng"] and events[0][0] <= 1.1
+
+
+@pytest.mark.parametrize("value", ["cng", "ct"])
+def test_a_burst_while_somebody_speaks(value: str) -> None:
+    """Harmonics of the voice beat with the tone, but in a band of 20 Hz it is steady."""
+    voices = signals.recorded(signals.SOUNDS / "en_US_f_Allison", 6, 2, 3).astype(float)
+    for seed, voice in enumerate(voices):
+        tone = between_silence(sent(value, -14, seed))
+        loud = np.sqrt(np.mean(np.sort(voice**2)[voice.size // 2 :]))
+        said = voice[: tone.size] * (levels.rms_of_0dbm0("alaw") * 10 ** (-17 / 20) / loud)
+        events = heard(tap([tone, said], "ulaw", noise_dbm0=-50, seed=seed), "ulaw")
+        assert [e.value for _, e in events if e.end_s is not None] == [value]
+
+
 @pytest.mark.parametrize("late_s", [0.2, 0.27, 0.35])
 @pytest.mark.parametrize("louder_db", [-6, 0, 6, 12])
 def test_a_cng_that_is_answered_is_told_in_half_a_second(louder_db: float, late_s: float) -> None:
