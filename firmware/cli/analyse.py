@@ -104,7 +104,7 @@ def _records(result: Heard) -> Iterator[dict[str, Any]]:
     channel, told = result.channel, result.call_class
     head = {"file": str(channel.path), "channel": channel.number}
     yield {
-        **head, "kind": "file", "length_s": channel.length_s, "law": channel.law,
+        **head, "kind": "file", "length_s": channel.length_s, "law": channel.law, "cut_off": channel.cut_off,
         "level_dbm0": round(result.level_dbm0, 1),
         "noise_floor_dbm0": None if result.noise_floor_dbm0 is None else round(result.noise_floor_dbm0, 1),
         "class": told.value if told else None, "digits": result.digits, "callers": result.callers,

@@ -2,7 +2,7 @@
 
 A G.711 WAV at 8000 samples a second (RIFF format tags 6 and 7, also as the subtype of an extensible one) is taken
 byte for byte, with its own law. Everything else that libsndfile reads is resampled by soxr where it has another rate
-and companded once.
+and companded once. A WAV that was cut off is taken as far as it goes, and says so.
 """
 
 import struct
@@ -21,6 +21,7 @@ from firmware.cli.errors import Exit, Failure
 
 LAWS: dict[int, Law] = {6: "alaw", 7: "ulaw"}
 EXTENSIBLE = 0xFFFE
+UNKNOWN_LENGTH = 0x7FFF_0000
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Channel:
     """From 1; 0 where the file has one channel only."""
     law: Law
     law_bytes: NDArray[np.uint8]
+    cut_off: bool = False
+    """Its head announces more sound than there is."""
 
     @property
     def length_s(self) -> float:
@@ -45,19 +48,26 @@ class Channel:
 def channels_of(path: Path, law: Law) -> list[Channel]:
     """The channels of a file; `law` is for one that is not G.711. Raises Failure naming the file and the remedy."""
     if not path.is_file():
-        raise Failure(
-            Exit.NOT_FOUND, f"{path}: there is no such file.", "Check the name; a folder is given as DIR/*.wav."
-        )
+        what = "is a folder" if path.is_dir() else "there is no such file"
+        raise Failure(Exit.NOT_FOUND, f"{path}: {what}.", "Check the name; a folder is given as DIR/*.wav.")
     try:
-        own_law, sound = _law_bytes(path) or (law, _companded(path, law))
+        chunk = _sound_chunk(path)
+        own_law, sound = _law_bytes(path, chunk) or (law, _companded(path, law))
     except (soundfile.SoundFileError, OSError, ValueError) as error:
-        raise Failure(
-            Exit.DATA, f"{path}: cannot be read as sound ({error}).", "Give a WAV, FLAC, OGG or MP3 file you may read."
-        ) from error
+        raise _unreadable(path, error) from error
     if sound.size == 0:
         raise Failure(Exit.DATA, f"{path}: holds no samples.", "Give a file with sound in it.")
     number = 0 if len(sound) == 1 else 1
-    return [Channel(path, number + i, own_law, np.ascontiguousarray(one)) for i, one in enumerate(sound)]
+    cut_off = chunk is not None and chunk.cut_off
+    return [Channel(path, number + i, own_law, np.ascontiguousarray(one), cut_off) for i, one in enumerate(sound)]
+
+
+def _unreadable(path: Path, error: Exception) -> Failure:
+    if path.stat().st_size == 0:
+        return Failure(Exit.DATA, f"{path}: is empty.", "Give a file with sound in it; fetch this one again.")
+    why = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
+    remedy = "Give a WAV, FLAC, OGG or MP3 file you may read."
+    return Failure(Exit.DATA, f"{path}: cannot be read as sound ({str(why).rstrip('.')}).", remedy)
 
 
 def _companded(path: Path, law: Law) -> NDArray[np.uint8]:
@@ -70,8 +80,36 @@ def _companded(path: Path, law: Law) -> NDArray[np.uint8]:
     return g711.encode(linear.T, law)
 
 
-def _law_bytes(path: Path) -> tuple[Law, NDArray[np.uint8]] | None:
+@dataclass(frozen=True)
+class _SoundChunk:
+    """Where the sound of a RIFF file stands."""
+
+    law: Law | None
+    """None where it is not G.711 at 8000 samples a second."""
+    channels: int
+    place: int
+    announced: int
+    """Bytes by its head."""
+    there: int
+    """Bytes up to the file's end."""
+
+    @property
+    def cut_off(self) -> bool:
+        """Who writes into a pipe does not know the length and announces nearly all that 31 or 32 bits can say."""
+        return self.there < self.announced < UNKNOWN_LENGTH
+
+
+def _law_bytes(path: Path, chunk: _SoundChunk | None) -> tuple[Law, NDArray[np.uint8]] | None:
     """Law and bytes `[channels, samples]` of a G.711 WAV at 8000 samples a second; None for any other file."""
+    if chunk is None or chunk.law is None:
+        return None
+    count = min(chunk.announced, chunk.there) // chunk.channels * chunk.channels
+    content = np.fromfile(path, np.uint8, count, offset=chunk.place)
+    return chunk.law, content.reshape(-1, chunk.channels).T
+
+
+def _sound_chunk(path: Path) -> _SoundChunk | None:
+    """None for a file that is not RIFF, or ends before its sound."""
     with path.open("rb") as file:
         head = file.read(12)
         if head[:4] != b"RIFF" or head[8:] != b"WAVE":
@@ -81,8 +119,7 @@ def _law_bytes(path: Path) -> tuple[Law, NDArray[np.uint8]] | None:
         while len(chunk := file.read(8)) == 8:
             name, size = struct.unpack("<4sI", chunk)
             if name == b"data":
-                content = np.frombuffer(file.read(size), np.uint8)
-                return law and (law, content[: content.size // channels * channels].reshape(-1, channels).T)
+                return _SoundChunk(law, channels, file.tell(), size, path.stat().st_size - file.tell())
             body = file.read(size + size % 2) if name == b"fmt " else b""
             if len(body) >= 16:
                 tag, channels, rate = struct.unpack_from("<HHI", body)

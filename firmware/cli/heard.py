@@ -66,6 +66,8 @@ def summary(result: Heard) -> str:
         parts.append(f"caller {', '.join(result.callers)}")
     if result.digits:
         parts.append(f"digits {result.digits}")
+    if channel.cut_off:
+        parts.append("cut off")
     return ", ".join(parts)
 
 

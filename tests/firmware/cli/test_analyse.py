@@ -135,6 +135,35 @@ def test_what_cannot_be_read_is_named_and_the_rest_analysed(tmp_path: Path) -> N
     assert said.code == Exit.DATA and said.out == "" and json.loads(said.err)["error"]["remedy"]
 
 
+def test_an_error_says_what_is_wrong_with_the_file_itself(tmp_path: Path) -> None:
+    (tmp_path / "nothing.wav").touch()
+    (tmp_path / "text.wav").write_text("not sound at all")
+    whole = wav(tmp_path / "whole.wav", dialled(), subtype="ALAW").read_bytes()
+    (tmp_path / "head.wav").write_bytes(whole[:30])
+    said = plain(tmp_path, *(tmp_path / f"{name}.wav" for name in ("nothing", "text", "head")), code=Exit.NOT_FOUND)
+    told = said.err.splitlines()[::2]
+    assert told[0] == f"linekeep: {tmp_path}: is a folder."
+    assert told[1] == f"linekeep: {tmp_path}/nothing.wav: is empty."
+    assert told[2].startswith(f"linekeep: {tmp_path}/text.wav: cannot be read as sound (Format")
+    assert told[3].startswith(f"linekeep: {tmp_path}/head.wav: cannot be read as sound (")
+    # Each file is named once, and no sentence ends twice.
+    assert all(line.count(str(tmp_path)) == 1 and ".)" not in line for line in told)
+
+
+@pytest.mark.parametrize("subtype", ["ALAW", "PCM_16"])
+def test_a_file_that_was_cut_off_is_heard_as_far_as_it_goes_and_says_so(tmp_path: Path, subtype: str) -> None:
+    whole = wav(tmp_path / "whole.wav", dialled(), subtype=subtype)
+    cut, piped = tmp_path / "cut.wav", tmp_path / "piped.wav"
+    head, sound = whole.read_bytes().split(b"data", 1)
+    cut.write_bytes(whole.read_bytes()[: len(head) + len(sound) * 4 // 5])
+    # As from a program that wrote into a pipe and did not know the length.
+    piped.write_bytes(head + b"data" + struct.pack("<I", 0xFFFF_FFFF) + sound[4:])
+    heads = {Path(r["file"]).stem: r for r in analysed(whole, cut, piped) if r["kind"] == "file"}
+    assert {name: head["cut_off"] for name, head in heads.items()} == {"whole": False, "cut": True, "piped": False}
+    assert heads["cut"]["digits"] == DIGITS[:2] and heads["piped"]["digits"] == DIGITS
+    assert ", cut off" in plain(cut).out and "cut off" not in plain(whole, piped).out
+
+
 # The picture ---------------------------------------------------------------------------------------------------------
 
 
