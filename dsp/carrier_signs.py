@@ -54,7 +54,9 @@ class Signs(NamedTuple):
     """Of `n` channels."""
 
     spectra: Spectra
-    """`[n, 1401]`"""
+    """`[n, 1401]`,"""
+    power: Floats
+    """and the squares of their moduli."""
     clock: NDArray[np.intp]
     """`[n]`: the row of `CLOCKS` whose coherence is the largest,"""
     coherence: Floats
@@ -79,20 +81,24 @@ def look(x: Floats) -> Signs:
     of_2400 = (_OF_2400[clock] & (coherence > 0.4)).nonzero()[0]
     if of_2400.size:
         centre[of_2400] = _centre_hz(spectra[of_2400])
-    return Signs(spectra, clock, coherence, centre, shape, likeness, margin)
+    return Signs(spectra, power, clock, coherence, centre, shape, likeness, margin)
 
 
 def _clock(spectra: Spectra, power: Floats) -> tuple[NDArray[np.intp], Floats]:
     low, high = _edges()
-    products = np.take(spectra.conj(), high, axis=1)
-    products *= np.take(spectra, low, axis=1)
+    products = spectra.take(high, axis=1, mode="clip")
+    np.conjugate(products, out=products)
+    products *= spectra.take(low, axis=1, mode="clip")
     squares = products.real**2 + products.imag**2
-    total = np.add.reduce(np.sqrt(squares), axis=2)
+    parts = np.add.reduce(products, axis=1).reshape(-1, _PARTS, len(CLOCKS))
+    shared = np.add.reduce(np.sqrt(parts.real**2 + parts.imag**2), axis=1)
+    all_squares = np.add.reduce(np.add.reduce(squares, axis=1).reshape(parts.shape), axis=1)
+    np.sqrt(squares, out=squares)
+    total = np.add.reduce(np.add.reduce(squares, axis=1).reshape(parts.shape), axis=1)
     total += np.float32(1e-20)
-    parts = np.add.reduce(products.reshape(-1, len(CLOCKS), _PARTS, 2 * _REACH // _PARTS), axis=3)
-    found: Floats = np.add.reduce(np.abs(parts), axis=2) / total
+    found: Floats = shared / total
     # Many bins must share it, and it must be a part of the signal: two lines, or an echo's ripple, are no clock.
-    spread = total * total / (np.add.reduce(squares, axis=2) + np.float32(1e-30))
+    spread = total * total / (all_squares + np.float32(1e-30))
     found *= (spread > 16) & (total > np.float32(0.0006) * np.add.reduce(power, axis=1, keepdims=True))
     best = found.argmax(1)
     return best, found[np.arange(best.size), best]
@@ -100,12 +106,13 @@ def _clock(spectra: Spectra, power: Floats) -> tuple[NDArray[np.intp], Floats]:
 
 @cache
 def _edges() -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """`[clocks, 2 * _REACH]` each: bins about the lower edge of the band, and their partners about the upper."""
-    around = np.arange(-_REACH, _REACH)
-    low = np.array([round((hz - baud / 2) / _BIN_HZ) for _, baud, hz in CLOCKS])[:, None] + around
-    apart = np.array([round(baud / _BIN_HZ) for _, baud, _ in CLOCKS])[:, None]
+    """`[bins, parts * clocks]` each: bins about the lower edge of the band, and their partners about the upper."""
+    around = np.arange(-_REACH, _REACH).reshape(_PARTS, -1).T[..., None]
+    low = np.array([round((hz - baud / 2) / _BIN_HZ) for _, baud, hz in CLOCKS]) + around
+    apart = np.array([round(baud / _BIN_HZ) for _, baud, _ in CLOCKS])
     fits = (low > 0) & (low + apart <= SAMPLES // 2)
-    return np.where(fits, low, 0), np.where(fits, low + apart, 0)
+    flat = 2 * _REACH // _PARTS, _PARTS * len(CLOCKS)
+    return np.where(fits, low, 0).reshape(flat), np.where(fits, low + apart, 0).reshape(flat)
 
 
 def _centre_hz(spectra: Spectra) -> Floats:
@@ -131,11 +138,10 @@ def _likest(power: Floats) -> tuple[NDArray[np.intp], Floats, Floats]:
     return best, likeness, likeness - like[:, len(names)]
 
 
-def probing(spectra: Spectra) -> Floats:
-    """`[n]`: how much of the energy stands on V.34's probing tones (L1, L2: every 150 Hz from 150 to 3750 but for 900,
-    1200, 1800 and 2400), less what stands on those left out; halved where fewer than ten of them carry it."""
+def probing(power: Floats) -> Floats:
+    """`[n]`, from all bins' power: how much of it stands on V.34's probing tones (L1, L2: every 150 Hz from 150 to
+    3750 but for 900, 1200, 1800, 2400), less what stands on those left out; halved where fewer than ten carry it."""
     tones, weights = _probe_bins()
-    power = spectra.real**2 + spectra.imag**2
     of_tones, total = (power @ weights).T
     share: Floats = of_tones / (total + np.float32(1e-20))
     some = (share > 0.5).nonzero()[0]
@@ -157,14 +163,15 @@ def _probe_bins() -> tuple[NDArray[np.intp], Floats]:
     return tones, weights
 
 
-def constellation(spectra: Spectra, carrier_hz: float) -> tuple[Floats, Floats]:
-    """Of 600 Bd on `carrier_hz`: the kurtosis of the modulus at the symbols (`[n]`; 1 for four phases, 1.32 for
-    sixteen points), and how much the best 60 ms are S1, the dibits 00 and 11 in turn (1: they are)."""
+def constellation(spectrum: Spectra, carriers_hz: tuple[float, ...]) -> tuple[Floats, Floats]:
+    """In the spectrum `[1401]` of one channel, of 600 Bd on each of those carriers: the kurtosis of the modulus at the
+    symbols (1 for four phases, 1.32 for sixteen points), and how much the best 60 ms are S1, the dibits 00 and 11 in
+    turn (1: they are)."""
     steps, kept = 4, 12
-    places, bins, taper = _of_600_baud(carrier_hz, steps)
-    band = np.zeros((spectra.shape[0], round(600 * steps / _BIN_HZ)), np.complex64)
-    band[:, places] = spectra[:, bins] * taper
-    symbols = np.fft.ifft(band).reshape(spectra.shape[0], -1, steps)[:, kept:-kept]
+    places, bins, taper = _of_600_baud(carriers_hz, steps)
+    band = np.zeros((len(bins), round(600 * steps / _BIN_HZ)), np.complex64)
+    band[:, places] = spectrum[bins] * taper
+    symbols = np.fft.ifft(band).reshape(len(bins), -1, steps)[:, kept:-kept]
     squared = symbols.real**2 + symbols.imag**2
     kurtosis = np.square(squared).mean(1) / (np.square(squared.mean(1)) + 1e-30)
     phase = kurtosis.argmin(1)
@@ -178,13 +185,14 @@ def constellation(spectra: Spectra, carrier_hz: float) -> tuple[Floats, Floats]:
 
 
 @cache
-def _of_600_baud(carrier_hz: float, steps: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
-    """Where the bins of a band go when it is moved to 0 Hz, these bins, and the band's root raised cosine."""
+def _of_600_baud(carriers_hz: tuple[float, ...], steps: int) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
+    """Where the bins of a band go when it is moved to 0 Hz, these bins of each, and the band's root raised cosine."""
     count, reach = round(600 * steps / _BIN_HZ), round(525 / _BIN_HZ)
     around = np.arange(-reach, reach + 1)
     away = np.abs(around * _BIN_HZ) / 300
     taper = np.cos(np.clip((away - 0.25) / 1.5, 0, 1) * np.pi / 2).astype(np.float32)
-    return around % count, round(carrier_hz / _BIN_HZ) + around, taper
+    centres = np.array([round(hz / _BIN_HZ) for hz in carriers_hz])
+    return around % count, centres[:, None] + around, taper
 
 
 SHAPES: Final = ("v21", "bell103", "v23", "v22", "v27ter", "v29", "2400", "v34")

@@ -43,8 +43,9 @@ _STILL_DB, _STOOD_DB = np.float32(6.0), np.float32(3.0)
 """Most that a carrier's level moves in 12 steps; so little moves nothing but a machine's, wherever its energy is."""
 _LEAST_DBM0 = np.float32(-57.0)
 _GONE_STEPS: Final = 20
-_LOOKS: Final = 6
-"""Channels looked at in one step at least; the rest of those that are due in the steps before the next pace."""
+_LOOKS: Final = 8
+"""Channels looked at together, and in one step at least; the rest of those that are due in the steps before the next
+pace."""
 _LOW_DB, _RINGING_DB = np.float32(1.4), np.float32(18.0)
 """Where no more than so much is lost without what is below 750 Hz left out, a progress tone stands; where hum and
 what is below it is so much stronger than the rest, the line rings."""
@@ -76,12 +77,10 @@ _FORGET_HOPS: Final = 6000
 
 
 _ALL_SHAPES: Final = (*SHAPES, *LINES)
-_OF_CLOCK: Final = np.array([_NUMBER.get(name, _V17) for name, *_ in CLOCKS], np.int16)
-_OF_SHAPE: Final = np.array(
-    [{"2400": _V17, "usb1": _V22}.get(name, _NUMBER.get(name, _NONE)) for name in _ALL_SHAPES], np.int16
-)
-_KEYED: Final = np.isin(_ALL_SHAPES, ("v21", "bell103", "v23", *LINES))
-_BROAD: Final = np.isin(_ALL_SHAPES, ("v34", "2400", "v29"))
+_OF_CLOCK: Final = [_NUMBER.get(name, _V17) for name, *_ in CLOCKS]
+_OF_SHAPE: Final = [{"2400": _V17, "usb1": _V22}.get(name, _NUMBER.get(name, _NONE)) for name in _ALL_SHAPES]
+_KEYED: Final = [name in ("v21", "bell103", "v23", *LINES) for name in _ALL_SHAPES]
+_BROAD: Final = [name in ("v34", "2400", "v29") for name in _ALL_SHAPES]
 
 
 class Carriers:
@@ -90,7 +89,7 @@ class Carriers:
     def __init__(self, channels: int, history: History) -> None:
         self._history = history
         # Makes the tables, which take as long as two ticks.
-        probing(look(np.zeros((1, SAMPLES), np.float32)).spectra)
+        probing(look(np.zeros((1, SAMPLES), np.float32)).power)
         self.still = np.zeros(channels, np.bool_)
         self.any_still = False
         # Numbers in NAMES: what was told, the last look's verdict, and what the call has shown itself to be.
@@ -138,8 +137,9 @@ class Carriers:
         if self._waiting.size:
             # A quarter in each step, but all of them as of the same one: no channel waits for another.
             share = max(_LOOKS, -(-self._waiting.size // (_PACE_STEPS - delay)))
-            self._look(hop + 2 - 2 * delay, self._waiting[:share], delay * STEP, out)
-            self._waiting = self._waiting[share:]
+            due, self._waiting = self._waiting[:share], self._waiting[share:]
+            for at in range(0, due.size, _LOOKS):
+                self._look(hop + 2 - 2 * delay, due[at : at + _LOOKS], delay * STEP, out)
 
     def _flag(self, now: int, activity: Activity, out: Reports) -> None:
         levels = activity.levels_dbm0(_STILL_STEPS)
@@ -181,12 +181,12 @@ class Carriers:
     def _look(self, now: int, channels: NDArray[np.intp], delay_samples: int, out: Reports) -> None:
         signs = look(self._history.last(channels, SAMPLES + delay_samples)[:, :SAMPLES])
         name, untried = _named(signs), self._past[channels] < _V34
-        probed = probing(signs.spectra) > _PROBING if untried.any() else untried
+        probed = probing(signs.power) > _PROBING if untried.any() else untried
         for at, c in enumerate(channels.tolist()):
             if probed[at]:
                 number, sure = _V34, True
             else:
-                number, sure = self._in_call(now, c, int(name[at]), at, signs, out)
+                number, sure = self._in_call(now, c, name[at], at, signs, out)
             early = number == _V23 and now - self._since[c] < _CALLER_ID_HOPS
             if number >= 0 and (sure or number == self._last[c]) and not early:
                 self._tell(now, c, number, signs, at, out)
@@ -232,12 +232,11 @@ class Carriers:
             return past, True
         _, baud, mine_hz = CLOCKS[signs.clock[at]]
         clear = baud == 600 and signs.coherence[at] > 0.8
-        for hz in (mine_hz,) if clear else (1200, 2400):
-            kurtosis, s1 = constellation(signs.spectra[at : at + 1], hz)
-            if s1[0] > _S1:
-                return _V22BIS, True
-            if clear and 1.18 < kurtosis[0] < 1.6:
-                return _V22BIS, False
+        kurtosis, s1 = constellation(signs.spectra[at], (mine_hz,) if clear else (1200, 2400))
+        if s1.max() > _S1:
+            return _V22BIS, True
+        if clear and 1.18 < kurtosis[0] < 1.6:
+            return _V22BIS, False
         return number, False
 
     def _tell(self, now: int, c: int, number: int, signs: Signs, at: int, out: Reports) -> None:
@@ -257,25 +256,26 @@ class Carriers:
         self._told[c], self._any_told = number, True
 
 
-def _named(signs: Signs) -> NDArray[np.int16]:
+def _named(signs: Signs) -> list[int]:
     """`[n]`: number in NAMES by one look, -1 for none. 2400 Bd on 1800 Hz is `v17`, 600 Bd `v22`."""
-    clocked = _OF_CLOCK[signs.clock]
-    of_2400 = clocked == _V17
-    clocked = np.where(of_2400 & (signs.centre_hz < 1755), _V29, clocked)
-    clocked = np.where(of_2400 & (signs.centre_hz < 1645), _V34, clocked)
-    ticking = (
-        (signs.coherence > _CLOCK)
-        & ~_KEYED[signs.shape]
-        & (signs.likeness > np.where(clocked == _V22, _LIKE, _SO_LIKE))
-    )
-    keyed = _KEYED[signs.shape] & (signs.likeness > _LIKE) & (signs.margin > _MARGIN)
-    name: NDArray[np.int16] = np.where(keyed, _OF_SHAPE[signs.shape], np.where(ticking, clocked, _NONE)).astype(
-        np.int16
-    )
-    return name
+    names = []
+    for clock, coherence, centre_hz, shape, likeness, margin in zip(
+        *(sign.tolist() for sign in signs[2:]), strict=True
+    ):
+        clocked = _OF_CLOCK[clock]
+        if clocked == _V17 and centre_hz < 1755:
+            clocked = _V29 if centre_hz >= 1645 else _V34
+        name = _NONE
+        if _KEYED[shape]:
+            if likeness > _LIKE and margin > _MARGIN:
+                name = _OF_SHAPE[shape]
+        elif coherence > _CLOCK and likeness > (_LIKE if clocked == _V22 else _SO_LIKE):
+            name = clocked
+        names.append(name)
+    return names
 
 
-def recognise(x: NDArray[np.float32]) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
+def recognise(x: NDArray[np.float32]) -> tuple[list[int], NDArray[np.float32]]:
     """For `x[channels, n]`: the number in `NAMES` by its last 350 ms alone, -1 for none, and the likeness."""
     signs = look(x[:, -SAMPLES:])
     return _named(signs), signs.likeness

@@ -107,7 +107,7 @@ def test_keyed_carriers(pair: tuple[Fsk, ...], name: str) -> None:
 
 def test_noise_is_no_carrier() -> None:
     x = np.random.default_rng(5).normal(0, 0.1, (8, 3200)).astype(np.float32)
-    assert recognise(x)[0].tolist() == [-1] * 8
+    assert recognise(x)[0] == [-1] * 8
 
 
 @pytest.mark.parametrize(("zone", "value"), [(z, t.value) for z, plan in ZONES.items() for t in plan.tones])
