@@ -208,7 +208,10 @@ class Walk:
                 raise ValueError("it does not match its entry")
             return msgspec.json.decode(record, type=dict[str, Any])
         except (ValueError, msgspec.DecodeError) as error:
-            self.side_errors.append(f"entry {entry.seq} ({entry.act}): its side record was changed or lost ({error})")
+            self.side_errors.append(
+                f"journal: entry {entry.seq} ({entry.act}): its side record was changed or lost ({error}). "
+                "Fetch the .side files from the backup."
+            )
             return None
 
 
@@ -275,6 +278,14 @@ def detail_of(breaks: list[Break]) -> dict[str, Any]:
     return {"breaks": [msgspec.structs.asdict(one) for one in breaks]}
 
 
+def forgotten(file: str, seq: int, digest: bytes, known: int) -> Break:
+    """The chain is whole up to `seq`, and yet it is not the one that has the entry `known` of the catalogue."""
+    if known <= seq:
+        why = f"entry {known} is not the one that the catalogue remembers: changed with all after it, or exchanged."
+        return Break(file, known, digest.hex(), why)
+    return Break(file, seq + 1, digest.hex(), f"the end is lost, the catalogue remembers entries up to {known}.")
+
+
 def holds(folder: Path, seq: int, digest: bytes) -> bool:
     """Whether the journal has an entry `seq` that states this hash."""
     if seq == 0:
@@ -310,10 +321,12 @@ class Verdict(msgspec.Struct, frozen=True):
     """Every place where the chain is or was broken, and every side record that was changed."""
 
 
-def verify_chain(folder: Path) -> Iterator[tuple[int, Verdict | None]]:
-    """Checks every entry and side record; yields (entries so far, None) now and then, at last the verdict."""
+def verify_chain(folder: Path, known: tuple[int, bytes] = (0, FIRST_HASH)) -> Iterator[tuple[int, Verdict | None]]:
+    """Checks every entry and side record; yields (entries so far, None) now and then, at last the verdict.
+
+    `known`: number and hash of the entry that the catalogue remembers; a chain that is whole without it has lost it."""
     entries = erased = unproved = 0
-    walk = Walk(folder)
+    walk = Walk(folder, known=known[0])
     for entry, side, _ in walk.read():
         entries += 1
         erased += entry.side is not None and side is None
@@ -321,5 +334,9 @@ def verify_chain(folder: Path) -> Iterator[tuple[int, Verdict | None]]:
         if entries % 5000 == 0:
             yield entries, None
     named = [one for entry in chains(walk.files) for one in breaks_of(entry)]
-    errors = (*dict.fromkeys(map(str, named + walk.unnamed())), *walk.side_errors)
+    unnamed = walk.unnamed()
+    if not unnamed and not holds(folder, *known):
+        last = walk.files[-1].name if walk.files else "000001.journal"
+        unnamed = [forgotten(last, walk.seq, walk.hash, known[0])]
+    errors = (*dict.fromkeys(map(str, named + unnamed)), *walk.side_errors)
     yield entries, Verdict(entries, erased - len(walk.side_errors), unproved, errors)

@@ -23,7 +23,19 @@ from typing import Any
 import msgspec
 
 from recorder import disk
-from recorder.chain import FIRST_HASH, NEW_CHAIN, Break, Entry, Side, Walk, chained, committed, detail_of, holds
+from recorder.chain import (
+    FIRST_HASH,
+    NEW_CHAIN,
+    Break,
+    Entry,
+    Side,
+    Walk,
+    chained,
+    committed,
+    detail_of,
+    forgotten,
+    holds,
+)
 from recorder.errors import JournalError, remedy
 
 ROTATE_BYTES = 16 << 20
@@ -161,15 +173,13 @@ class Journal:
     def _forgotten(self, known: int) -> list[Break]:
         """The chain is whole, and yet it is not the one that the catalogue remembers."""
         if known <= self.seq:
-            why = f"entry {known} is not the one that the catalogue remembers: changed with all after it, or exchanged."
-            return [Break(f"{self._number:06d}.journal", known, self.hash.hex(), why)]
+            return [forgotten(f"{self._number:06d}.journal", self.seq, self.hash, known)]
         # The numbers of files that may have been lost stay free: who finds them must be able to put them back.
         lost = [self._number + 1]
         while (self.folder / f"{lost[-1] + 1:06d}.side").exists():
             lost.append(lost[-1] + 1)
         self._number = lost[-1]
-        why = f"the end is lost, the catalogue remembers entries up to {known}."
-        return [Break(f"{number:06d}.journal", self.seq + 1, self.hash.hex(), why) for number in lost]
+        return [forgotten(f"{number:06d}.journal", self.seq, self.hash, known) for number in lost]
 
     def _reopen(self, whole: int, size: int) -> None:
         """The last file goes on; what is torn at its end is cut."""

@@ -1,4 +1,4 @@
-"""Is it still what it was? Configuration, digests of files, and the catalogue made anew."""
+"""Is it still what it was? Configuration, digests of files, the journal's chain, and the catalogue made anew."""
 
 import argparse
 import random
@@ -11,11 +11,12 @@ import msgspec
 
 from firmware.cli.box import Box, recorder_failures
 from firmware.cli.errors import Exit, Failure
-from firmware.cli.output import Column, Output, Progress
+from firmware.cli.output import Cell, Column, Output, Progress
 from firmware.clock import SystemClock
 from recorder.model import Query, Recording, State
 
 if TYPE_CHECKING:
+    from recorder import chain
     from recorder.catalogue import Catalogue
     from recorder.verify import Verdict
 
@@ -23,7 +24,8 @@ PAGE_ROWS = 500
 
 
 def verify(box: Box, out: Output, arguments: argparse.Namespace) -> int:
-    """Every file is read once; those that are not what was sealed are named, and the exit code is 1."""
+    """Every file is read once, and where no recording is named the journal too. What is not what it was is named, and
+    the exit code is 1."""
     from recorder.verify import verify_one
 
     findings: Counter[str] = Counter()
@@ -42,20 +44,44 @@ def verify(box: Box, out: Output, arguments: argparse.Namespace) -> int:
             if not verdict.good:
                 bad.append(verdict)
             progress.at(findings.total(), total)
+        journal = None if arguments.handles else _journal(box.data, catalogue)
     if out.json:
-        shown = msgspec.to_builtins(bad)
-        out.document({"checked": findings.total(), "findings": findings, "read_bytes": read_bytes, "bad": shown})
+        shown, chain = msgspec.to_builtins(bad), msgspec.to_builtins(journal)
+        out.document({
+            "checked": findings.total(), "findings": findings, "read_bytes": read_bytes, "bad": shown, "journal": chain,
+        })  # fmt: skip
     else:
-        _say(out, findings, bad)
-    return Exit.NO if bad else Exit.OK
+        _say(out, findings, bad, journal)
+    return Exit.NO if bad or (journal is not None and journal.errors) else Exit.OK
 
 
-def _say(out: Output, findings: Counter[str], bad: "list[Verdict]") -> None:
-    if bad:
+def _journal(data: Path, catalogue: "Catalogue") -> "chain.Verdict":
+    """Every entry is read again, up to the one that the catalogue remembers at least."""
+    from recorder import chain
+    from recorder.folder import remembered
+
+    verdict = None
+    with Progress("verify, entries of the journal") as progress:
+        for entries, told in chain.verify_chain(data / "journal", remembered(catalogue)):
+            progress.at(entries, None)
+            verdict = told
+    assert verdict is not None
+    return verdict
+
+
+def _say(out: Output, findings: Counter[str], bad: "list[Verdict]", journal: "chain.Verdict | None") -> None:
+    rows: list[tuple[Cell, ...]] = [(one.handle, str(one.finding), one.path, one.text) for one in bad]
+    rows += [(None, "broken_journal", "journal", error) for error in (journal.errors if journal else ())]
+    if rows:
         columns = (Column("handle"), Column("finding"), Column("file", minor=True), Column("what to do", text=True))
-        out.table(columns, [(one.handle, str(one.finding), one.path, one.text) for one in bad])
+        out.table(columns, rows)
     told = ", ".join(f"{count} {finding.replace('_', ' ')}" for finding, count in sorted(findings.items()))
     out.remark(f"{findings.total()} recordings: {told or 'none'}")
+    if journal is not None:
+        broken = f"{len(journal.errors)} errors, {journal.unproved} not proved"
+        erased = f", {journal.erased} erased" if journal.erased else ""
+        state = broken if journal.errors else "the chain is whole"
+        out.remark(f"{journal.entries} entries of the journal: {state}{erased}")
 
 
 def _every(catalogue: "Catalogue") -> Iterator[Recording]:

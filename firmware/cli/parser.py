@@ -151,10 +151,12 @@ def _keeping(add: Add) -> None:
     trash.add_argument("--reason", required=True, help="why; stands in the journal")
     undelete = add("undelete", "change:undelete", "bring recordings back from the trash")
     undelete.add_argument("handles", metavar="HANDLE", nargs="+")
-    verify = add("verify", "check:verify", "read recordings again and compare their digests")
+    verify = add("verify", "check:verify", "read recordings again, compare their digests, check the journal")
     which = verify.add_mutually_exclusive_group()
     which.add_argument("handles", metavar="HANDLE", nargs="*", default=[])
-    which.add_argument("--all", action="store_true", help="every recording; this is what happens without a handle")
+    which.add_argument(
+        "--all", action="store_true", help="every recording, and the journal; this is what happens without a handle"
+    )
     add("rebuild", "check:rebuild", "make the catalogue anew from recordings and journal, the daemon being down")
 
 

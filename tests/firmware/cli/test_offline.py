@@ -255,6 +255,51 @@ def test_verify_names_what_is_not_what_it_was(shelf: Shelf) -> None:
     assert shelf.console.json("verify", DATA)["findings"] == {"whole": 1}
 
 
+def entry_of(shelf: Shelf, number: int) -> tuple[Path, bytes, int]:
+    """The journal's first file, what stands in it, and where its entry `number` begins."""
+    path = shelf.data / "journal" / "000001.journal"
+    content = path.read_bytes()
+    return path, content, sum(map(len, content.splitlines(keepends=True)[: number - 1]))
+
+
+def test_verify_reads_the_journal_too(shelf: Shelf) -> None:
+    _, content, _ = entry_of(shelf, 1)
+    found = shelf.console.json("verify")["journal"]
+    assert found == {"entries": content.count(b"\n"), "erased": 0, "unproved": 0, "errors": []}
+    assert f"{found['entries']} entries of the journal: the chain is whole" in shelf.console.run("verify").err
+    assert shelf.console.json("verify", FIRST)["journal"] is None
+
+
+def test_verify_says_where_the_journal_is_broken(shelf: Shelf) -> None:
+    path, content, third = entry_of(shelf, 3)
+    flip(path, third + 80)
+    verdict = shelf.console.json("verify", code=Exit.NO)
+    assert verdict["bad"] == [] and verdict["findings"] == {"whole": 5}
+    (error,) = verdict["journal"]["errors"]
+    assert "journal/000001.journal: the chain is broken at entry 3" in error and f"byte {third} " in error
+    assert "backup" in error and verdict["journal"]["unproved"] == content.count(b"\n") - 3
+    (row,) = shelf.console.rows("verify", code=Exit.NO)[1:]
+    assert row == ["", "broken_journal", "journal", error]
+
+
+def test_verify_misses_the_end_of_a_journal_that_the_catalogue_knows(shelf: Shelf) -> None:
+    path, content, last = entry_of(shelf, 5)
+    path.write_bytes(content[:last])
+    (error,) = shelf.console.json("verify", code=Exit.NO)["journal"]["errors"]
+    assert "broken at entry 5: the end is lost" in error and f"up to {content.count(10)}." in error
+    path.unlink()
+    (error,) = shelf.console.json("verify", code=Exit.NO)["journal"]["errors"]
+    assert "journal/000001.journal: the chain is broken at entry 1" in error
+
+
+def test_verify_misses_a_side_record(shelf: Shelf) -> None:
+    side = shelf.data / "journal" / "000001.side"
+    lines = side.read_bytes().splitlines(keepends=True)
+    side.write_bytes(b"".join(lines[1:]))
+    (error,) = shelf.console.json("verify", code=Exit.NO)["journal"]["errors"]
+    assert "side record was changed or lost" in error and "backup" in error
+
+
 def dump(shelf: Shelf) -> tuple[dict[str, Any], list[Any]]:
     """All that the catalogue says, the operations apart: every opening of the ledger adds one."""
     catalogue = Catalogue.open_readonly(shelf.data)
