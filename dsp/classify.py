@@ -4,7 +4,8 @@ Machines are named by their signs: fax by V.21's HDLC flags, CNG or a fax carrie
 with reversals or modulation (V.8), Bell's answer tone, a calling tone. Plain 2100 Hz belongs to both and decides
 nothing. A Super-G3 fax sends ANSam and V.8 too: CNG or flags make it fax, and what is fax stays fax. Only where flags
 alone said so, and no message was as long as the shortest of T.30 (a preamble of 0.85 s and a frame), may it have been
-V.8bis, which sends HDLC on V.21 as well: ANSam after it, or a data carrier, which no fax has, makes that a modem.
+V.8bis, which sends HDLC on V.21 as well: an answer tone after it, which in a fax call goes before the first flags, or a
+data carrier, which no fax has, makes that a modem.
 
 Speech and music are told by how levels move over 2.56 s, looked at every 640 ms: speech has deep pauses, falls far
 below its peaks for a third of the time and changes between voiced and unvoiced; music on hold is dense and its colour
@@ -186,7 +187,8 @@ class Classifier:
             case "cng":
                 self._flags.pop(c, None)
                 self._machine(c, "fax", _WEAK, evidence, out)
-            case "answer_tone" if value in ("ansam", "ansam_pr") and self._flags.pop(c, None) is not None:
+            case "answer_tone" if c in self._flags and self._flags[c].start_s < event.start_s:
+                del self._flags[c]
                 self._set(c, "modem", _WEAK, evidence, out)
             case "answer_tone" if value != "ans":
                 self._machine(c, "modem", _WEAK, evidence, out)

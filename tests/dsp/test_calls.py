@@ -83,6 +83,16 @@ def test_the_messages_of_v8bis_do_not_make_a_data_call_a_fax(seed: int, from_ans
     assert signals.values(events, "v21") and signals.values(events, "class") == ["modem"]
 
 
+@pytest.mark.parametrize("name", ["v21", "v32"])
+def test_an_answer_tone_after_the_messages_of_v8bis_says_what_they_were(name: str) -> None:
+    """A fax sends its CED before the first flags. Without that V.32 would be V.17, and V.21 a message of the fax."""
+    call, before = modem_signals.MAKERS[name](np.random.default_rng(2)), modem_signals.v8bis(np.random.default_rng(2))
+    answerer, caller = np.concatenate([before, call.answerer]), np.concatenate([np.zeros_like(before), call.caller])
+    events = signals.heard(signals.mixed(4000 * caller, 3000 * answerer))
+    assert signals.values(events, "v21") and signals.values(events, "class") == ["modem"]
+    assert signals.values(events, "carrier")[-1] == name
+
+
 @pytest.mark.parametrize("gain", [1.0, 0.2])
 @pytest.mark.parametrize("modems", ["v17", "v29", "v27ter"])
 def test_a_fax_without_cng_is_never_anything_else(modems: str, gain: float) -> None:
