@@ -7,12 +7,13 @@ between the two leaves a file whose id the journal has; it is entered once.
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from firmware.commands import Actor, EnterOperation
+from recorder.errors import RefusedError
 from recorder.ledger import Ledger
+from recorder.spool import chained
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +40,12 @@ def take(ledger: Ledger, folder: Path) -> list[tuple[Path, str]]:
             foreign.append((path, str(error)))
             continue
         if access.id not in known:
-            detail: dict[str, Any] = {**access.detail, "spool": access.id, "utc_ns": access.utc_ns}
-            ledger.operation(access.act, _name(access.actor), access.handle, detail)
+            detail = chained(access.detail, access.id, access.utc_ns)
+            try:
+                ledger.operation(access.act, _name(access.actor), access.handle, detail)
+            except RefusedError as error:
+                foreign.append((path, str(error)))
+                continue
         path.unlink()
     log.info("%d accesses of the time without a daemon are in the journal", len(paths) - len(foreign))
     return foreign

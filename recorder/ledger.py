@@ -30,6 +30,7 @@ from recorder.model import Alarm, CallClass, Direction, Note, Recording, Recordi
 from recorder.reconcile import Findings
 from recorder.recovery import recover
 from recorder.search import decode_live
+from recorder.spool import checked as checked_detail
 from recorder.wav import begun, row_of
 
 _DAY_NS = 86_400_000_000_000
@@ -297,9 +298,11 @@ class Ledger:
     def operation(self, act: str, actor: str, handle: str | None = None, detail: dict[str, Any] | None = None) -> int:
         """Someone listened, exported, searched, signed in ...: in the journal, durable, before it takes effect.
 
-        `detail` may hold what is personal; it stands in the side record. Returns the entry's number."""
+        `detail` may hold what is personal; it stands in the side record. Returns the entry's number. Raises
+        `RefusedError` where it is too long."""
+        side = checked_detail(act, detail or {})
         with self.batch():
-            return self._act(act, actor, handle, side=detail or None).seq
+            return self._act(act, actor, handle, side=side or None).seq
 
     # Alarms
 

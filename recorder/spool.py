@@ -14,6 +14,11 @@ from typing import Any
 
 import msgspec
 
+from recorder.errors import RefusedError
+
+LONGEST_DETAIL = 16 << 10
+"""Bytes that an operation may say of itself, as JSON: more than the longest path, and little beside a call."""
+
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
     id: str
@@ -29,11 +34,26 @@ class SpoolError(Exception):
     """An access could not be made durable; nothing may be heard or exported."""
 
 
+def checked(act: str, detail: dict[str, Any]) -> dict[str, Any]:
+    """The detail of an operation; raises `RefusedError` where it is longer than the journal takes."""
+    length = len(msgspec.json.encode(detail))
+    if length > LONGEST_DETAIL:
+        raise RefusedError(
+            f"Operation {act}: what is to stand in the journal has {length} bytes, at most {LONGEST_DETAIL} do. "
+            "Nothing was done; ask for less at once."
+        )
+    return detail
+
+
 def keep(
     folder: Path, utc_ns: int, act: str, handle: str | None, detail: dict[str, Any], actor: dict[str, str]
 ) -> Path:
     """Write one access durably. Raises `SpoolError`."""
     access = Access(id=secrets.token_hex(16), utc_ns=utc_ns, act=act, handle=handle, detail=detail, actor=actor)
+    try:
+        checked(act, chained(detail, access.id, utc_ns))
+    except RefusedError as error:
+        raise SpoolError(str(error)) from error
     path = folder / f"{utc_ns:020d}-{access.id}.json"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o770)
@@ -53,6 +73,11 @@ def keep(
             "Free space on the disk, or start the daemon."
         ) from error
     return path
+
+
+def chained(detail: dict[str, Any], ident: str, utc_ns: int) -> dict[str, Any]:
+    """The detail as it is to stand in the journal."""
+    return {**detail, "spool": ident, "utc_ns": utc_ns}
 
 
 def read(path: Path) -> Access | None:

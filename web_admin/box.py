@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
-from firmware.wire import DaemonUnreachableError
+from firmware.wire import DaemonError, DaemonUnreachableError
 from recorder import spool
 from recorder.access import Person, Reader, Role
 from recorder.catalogue import Catalogue
@@ -152,10 +152,15 @@ class Box:
             access = await asyncio.to_thread(spool.read, path)
             # For the console it is the kernel's word that counts: the daemon takes those itself when it starts.
             if access is not None and access.actor.get("kind") == "user":
-                detail = {**access.detail, "spool": access.id, "utc_ns": access.utc_ns}
-                await self.hub.call(
-                    "operation", act=access.act, handle=access.handle, detail=detail, actor=access.actor
-                )
+                detail = spool.chained(access.detail, access.id, access.utc_ns)
+                try:
+                    await self.hub.call(
+                        "operation", act=access.act, handle=access.handle, detail=detail, actor=access.actor
+                    )
+                except DaemonError as error:
+                    # It stays for the daemon's next start, which names it in an alarm; it holds up nothing else.
+                    log.warning("%s: the daemon does not take this access: %s", path, error)
+                    continue
                 await asyncio.to_thread(path.unlink, missing_ok=True)
 
     async def heard(self, visitor: Visitor, handle: str) -> None:

@@ -15,6 +15,7 @@ import pytest
 from firmware.wire import Client, DaemonError, Status
 from recorder.catalogue import Catalogue
 from recorder.model import Query, Recording, State, StopReason
+from recorder.spool import LONGEST_DETAIL
 from recorder.wav import load
 from tests.box import Box, Process, wait_for
 from tests.material import stretch, write_wav
@@ -61,6 +62,11 @@ def refused(client: Client, do: str, **fields: Any) -> str:
         client.call(do, **fields)
     assert error.value.message
     return error.value.code
+
+
+def test_an_operation_says_no_more_of_itself_than_the_journal_takes(client: Client) -> None:
+    assert refused(client, "operation", act="search", detail={"words": "x" * LONGEST_DETAIL}, actor=ME) == "refused"
+    client.call("operation", act="search", detail={"words": "x" * (LONGEST_DETAIL - 100)}, actor=ME)
 
 
 def test_it_says_who_and_how_it_is(client: Client, box: Box) -> None:
@@ -234,17 +240,20 @@ def test_a_killed_daemon_comes_back_with_an_alarm_and_the_spool_is_taken(tmp_pat
         access = {"id": "a1", "utc_ns": 5, "act": "listen", "handle": handle, "detail": {}, "actor": ME}
         (spool / "1-a1.json").write_bytes(msgspec.json.encode(access))
         (spool / "2-a2.json").write_text("{")
+        endless = {**access, "id": "a3", "detail": {"words": "x" * LONGEST_DETAIL}}
+        (spool / "3-a3.json").write_bytes(msgspec.json.encode(endless))
         box.start()
-        alarms = {alarm["code"]: alarm for alarm in box.call("alarm.list")["alarms"]}
-        assert alarms["recovered"]["values"] == {"count": 1}
-        assert alarms["foreign_file"]["object"] == "web/spool/2-a2.json"
+        alarms = {(alarm["code"], alarm["object"]): alarm for alarm in box.call("alarm.list")["alarms"]}
+        assert alarms["recovered", "recordings"]["values"] == {"count": 1}
+        assert ("foreign_file", "web/spool/2-a2.json") in alarms
+        assert "bytes" in alarms["foreign_file", "web/spool/3-a3.json"]["values"]["reason"]
         (row,) = rows(tmp_path)
         assert (row.handle, row.stop_reason, row.recovered) == (handle, StopReason.RECOVERED, True)
         catalogue = Catalogue.open_readonly(tmp_path)
         (heard,) = [entry for entry in catalogue.operations(handle) if entry.act == "listen"]
         catalogue.close()
         assert (heard.actor, heard.detail["utc_ns"]) == ("user:wang", 5)
-        assert [path.name for path in spool.iterdir()] == ["2-a2.json"]
+        assert sorted(path.name for path in spool.iterdir()) == ["2-a2.json", "3-a3.json"]
 
 
 def test_a_broken_journal_is_an_alarm_and_recording_goes_on(tmp_path: Path) -> None:

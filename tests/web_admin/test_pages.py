@@ -559,10 +559,14 @@ def test_what_was_spooled_too_late_is_handed_over(world: World) -> None:
     """The daemon had looked already; the page brings it when it finds the daemon, once, with its own time."""
     handle = world.rows[21].handle
     actor = {"kind": "user", "name": "auditor-only"}
-    path = spool.keep(world.data / "web" / "spool", 1_763_900_000 * 10**9, "listen", handle, {}, actor)
+    folder = world.data / "web" / "spool"
+    path = spool.keep(folder, 1_763_900_000 * 10**9, "listen", handle, {}, actor)
+    # One that the daemon refuses comes first; it stays, and holds up neither the others nor the page.
+    refused = spool.keep(folder, 1_763_800_000 * 10**9, "unheard of", handle, {}, actor)
     page, _ = start_page(world.data)
     wait_for("the page to hand it over", lambda: not path.exists())
     page.stop()
+    refused.unlink()
     found = [operation for operation in _operations(world.data) if operation[2].get("spool") == path.stem[21:]]
     assert [(act, who, detail["utc_ns"]) for act, who, detail in found] == [
         ("listen", "user:auditor-only", 1_763_900_000 * 10**9)

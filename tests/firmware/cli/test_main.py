@@ -177,6 +177,12 @@ def test_an_access_without_a_daemon_is_kept_for_it(tmp_path: Path) -> None:
     assert access["actor"]["kind"] == "console" and access["actor"]["name"]
 
 
+def test_an_access_that_the_journal_would_not_take_stops_the_act_at_once(tmp_path: Path) -> None:
+    with pytest.raises(Failure, match=r"at most 16384 do\. Nothing was done"):
+        Box(tmp_path).operation("search", None, {"text": "泵" * 6000})
+    assert not (tmp_path / "web").exists()
+
+
 def test_an_access_that_cannot_be_kept_stops_the_act(tmp_path: Path) -> None:
     (tmp_path / "web").write_text("a file where a folder should be")
     with pytest.raises(Failure, match="nothing is heard or exported") as caught:
