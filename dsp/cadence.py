@@ -6,8 +6,9 @@ ended or a pause or burst has become long enough. Times are steps of 20 ms.
 A tone is told when enough of its cadence was heard and no other tone of the plan follows what was heard as far back:
 
 * a continuous tone once it has outlasted every burst of its frequencies;
-* a slow one (bursts of 0.8 s or more) after one burst and 0.8 s of pause, or a pause and a burst;
-* a fast one after burst, pause and burst; one with more parts after all of them, a last long pause only begun;
+* a cadence after burst, pause and burst, or pause, burst and 0.8 s of the next pause; one with more parts after all of
+  them, a last long pause only begun. One burst alone, whatever its length, is none;
+* a slow one (bursts of 0.8 s or more) as soon as the second burst has sounded for 0.2 s;
 * frequencies in turn once the last has sounded for its least length;
 * call waiting, which sounds during talk, once its bursts came twice exactly alike: with a quiet pause only when that
   lasts for its whole length, too, or after a third time. A ring-back that is cut off by the answer is none.
@@ -43,6 +44,8 @@ _LEAST_DIAL: Final = 12
 _ALIKE_S, _ALIKE_HZ = 0.045, 6.5
 _LONG_PERIOD_S: Final = 8.0
 """No ring-back has a period so long."""
+_AGAIN_S: Final = 0.2
+"""How long the second burst of a slow cadence sounds before it is told; it may end before."""
 _TELLING_S: Final = 0.3
 """A burst of this length that stands still is rare in speech."""
 
@@ -76,18 +79,10 @@ class Pattern:
         bursts = [(1 + plan.tolerance) * s for t in same for s in t.cadence_s[::2]]
         least = _LEAST_SINGLE_S if len(tone.frequencies_hz) == 1 else _LEAST_CONTINUOUS_S
         self.lasting_s = max([least, *(s + 0.1 for s in bursts)])
-        slow = len(tone.cadence_s) == 2 and tone.cadence_s[0] >= _SLOW_S
-        self.need = 2 if slow else max(3, len(tone.cadence_s))
-        rivals = [
-            off
-            for t in same
-            if t.value != tone.value and slow
-            for on, off in zip(t.cadence_s[::2], t.cadence_s[1::2], strict=True)
-            if self.parts[0][0] <= on <= self.parts[0][1]
-        ]
+        self.slow = len(tone.cadence_s) == 2 and tone.cadence_s[0] >= _SLOW_S
+        self.need = max(3, len(tone.cadence_s))
         self.in_talk = tone.value == "call_waiting"
-        off_s = self.parts[-1][0] if self.in_talk else _SLOW_S
-        self.silence_s = max([off_s, *(1.15 * off + 0.1 for off in rivals)])
+        self.silence_s = self.parts[-1][0] if self.in_talk else _SLOW_S
         self.longest_off_s = max((high for _, high in self.parts[1::2]), default=0.0)
         self.family = [self]
         """The forms in which this value stands in the plan, for the same frequencies."""
@@ -117,7 +112,7 @@ class Pattern:
             return self._twice(stretches, n, last, pause)
         need = self.need
         if any(s.set_ == OTHER for s in stretches[-n:]):
-            need = max(3, need) + 1
+            need += 1
         if pause is not None and pause.set_ == 0 and n >= need - 1 and last % 2 == 0:
             off = self.parts[(last + 1) % len(self.parts)]
             if self.tone.cadence_s[(last + 1) % len(self.parts)] >= _SLOW_S:
@@ -146,6 +141,12 @@ class Pattern:
         *_, pause, burst = stretches
         fits = burst.set_ == self.sets[0] and burst.length_s <= max(high for _, high in self.parts[::2])
         return fits and any(low <= pause.length_s <= high for low, high in self.parts[1::2])
+
+    def again(self, first: Stretch, pause: Stretch, burst: Stretch) -> bool:
+        """A slow cadence: after a burst and a quiet pause another burst like the first has begun."""
+        if not self.slow or pause.set_ != 0 or not (self._is(0, first) and self._is(1, pause)):
+            return False
+        return self._on(burst, 0) and abs(burst.hz - first.hz) <= _ALIKE_HZ
 
     def lasts(self, burst: Stretch) -> bool:
         """A burst that goes on is this continuous tone."""
@@ -190,6 +191,9 @@ class Patterns:
             assert p.moment_s is not None
             self.moments.setdefault(p.sets[-1], set()).add(round(p.moment_s / STEP_S) + 1)
         for p in self.cyclic:
+            if p.slow:
+                self.moments.setdefault(p.sets[0], set()).add(round(_AGAIN_S / STEP_S) + 1)
+        for p in self.cyclic:
             p.family = [q for q in self.cyclic if (q.value, q.sets) == (p.value, p.sets)]
         self.silences: dict[int, set[int]] = {}
         self.longest_off: dict[int, int] = {}
@@ -217,6 +221,11 @@ class Cadence:
         """The last burst that ended."""
         return self._stretches[-1] if self._stretches else None
 
+    @property
+    def telling(self) -> bool:
+        """A tone was told and is not over."""
+        return self._told is not None
+
     def over(self, step: int) -> bool:
         """Nothing of it can go on."""
         last = self.last
@@ -241,6 +250,8 @@ class Cadence:
             if not goes_on:
                 self._end(out, -3)
         self._match(None, out)
+        if self._told is None and len(stretches) >= 3:
+            self._rings_again(stretches[-3:], out)
         return self._looks(burst, burst.end)
 
     def disturbed(self, step: int) -> list[int]:
@@ -306,6 +317,15 @@ class Cadence:
                 if self._told is None:
                     self._tell(p, bursts[-len(p.sets) :], out)
                 self.sounding = True
+                break
+        if self._told is None and self.last is not None and burst.begin > self.last.begin:
+            self._rings_again([self.last, Stretch(self._pause, self.last.end, burst.begin), burst], out)
+
+    def _rings_again(self, heard: list[Stretch], out: Reports) -> None:
+        """Tell a slow cadence of which a burst, a pause and the beginning of a burst were heard."""
+        for p in self._patterns.cyclic:
+            if p.again(*heard):
+                self._tell(p, heard, out)
                 break
 
     def _match(self, pause: Stretch | None, out: Reports) -> None:

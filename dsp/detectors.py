@@ -68,7 +68,7 @@ class Detectors:
         self.active, self.clipped = (np.zeros(channels, np.bool_) for _ in range(2))
         self._any_clipped = False
         self._last_step = _LAST_STEP[law]
-        steps = STEPS if heard & {"v21", "carrier", "cid"} else 1
+        steps = STEPS if heard & {"v21", "carrier", "cid", "progress"} else 1
         self._history = History(channels, IDLE[law], self._pairs, steps)
         groups = _groups(heard)
         above = Above("dtmf", SIGN_SHARE) if "dtmf" in groups else None
@@ -83,7 +83,7 @@ class Detectors:
         self._dtmf = Dtmf(channels, bank) if on("dtmf") else None
         self._connect = ConnectTones(channels, bank, heard) if heard & _CONNECT else None
         self._v21 = V21Preamble(channels, bank, self._history) if on("v21") else None
-        self._progress = Progress(channels, bank, ZONES[zone]) if on("progress") else None
+        self._progress = Progress(channels, bank, ZONES[zone], self._history) if on("progress") else None
         self._carriers = Carriers(channels, self._history) if on("carrier") else None
         self._cid = FskCallerId(channels, bank, self._history) if on("cid") else None
         self._dtmf_cid = DtmfCallerId()

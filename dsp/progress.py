@@ -24,8 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp.cadence import OTHER, Cadence, Patterns, Stretch
+from dsp.history import History
+from dsp.purity import LONGEST, is_pure
 from dsp.reports import Reports
-from dsp.tones import HOP_S, Bank
+from dsp.tones import HOP_S, STEP, Bank
 from dsp.zones import TonePlan
 
 _SHARE: Final = np.float32(0.66)
@@ -68,8 +70,8 @@ frequency in Hz."""
 class Progress:
     """Progress tones of one plan on `channels` channels. Two steps are looked at together, every 40 ms."""
 
-    def __init__(self, channels: int, bank: Bank, plan: TonePlan) -> None:
-        self._bank, self._patterns = bank, Patterns(plan)
+    def __init__(self, channels: int, bank: Bank, plan: TonePlan, history: History) -> None:
+        self._bank, self._patterns, self._plan, self._history = bank, Patterns(plan), plan, history
         pair_lines = {f for s in plan.sets if len(s) == 2 for f in s}
         # A single frequency near one of a pair is told by lines, too.
         in_lines = [len(s) == 2 or min((abs(s[0] - f) for f in pair_lines), default=999) < 100 for s in plan.sets]
@@ -205,8 +207,9 @@ class Progress:
             hz = float(old[_HZ, i] / max(old[_COUNT, i], 1))
             burst = Stretch(int(was[i]), int(since[i]), int(at[i]), hz)
             channel = int(c[i])
-            self._later(channel, self._cadence(channel).burst(burst, self._out))
             self._going_on[channel] = False
+            if self._trusted(channel, burst):
+                self._later(channel, self._cadence(channel).burst(burst, self._out))
         state[_NOW, changed], state[_SINCE, changed] = new, at
         self._others[c], self._quiet[c] = 0, np.inf
         begun = (new > 0).nonzero()[0]
@@ -228,6 +231,8 @@ class Progress:
     def _look(self, channels: list[int]) -> None:
         for c in set(channels):
             sounds = self._sounds(c)
+            if sounds is not None and not self._trusted(c, sounds):
+                sounds = None
             if sounds is None and c not in self._cadences:
                 continue
             cadence = self._cadence(c)
@@ -238,6 +243,21 @@ class Progress:
             if cadence.over(self._step) and set_ == 0:
                 del self._cadences[c]
                 self._watched = np.array(list(self._cadences), np.intp)
+
+    def _trusted(self, c: int, burst: Stretch) -> bool:
+        """The burst is of a cadence that was told, or as pure as an exchange's."""
+        cadence = self._cadences.get(c)
+        if cadence is not None and cadence.telling:
+            return True
+        begin, end = burst.begin + 1, burst.end - 1 - int(self._late[burst.set_] > 0)
+        begin = max(begin, end - LONGEST // STEP)
+        x = self._history.last(np.array([c]), (self._step + 1 - begin) * STEP)[0, : max(2, end - begin) * STEP]
+        lines = self._plan.sets[burst.set_ - 1]
+        if is_pure(x, lines, self._plan.tolerance_of(lines) + 4):
+            return True
+        if cadence is not None:
+            self._later(c, cadence.disturbed(self._step))
+        return False
 
     def _later(self, c: int, steps: Iterable[int]) -> None:
         """Channel `c` is to be looked at in these steps."""

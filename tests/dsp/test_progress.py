@@ -11,11 +11,13 @@ from dsp import cadence, g711, levels
 from dsp.detectors import Detectors
 from dsp.events import Event
 from dsp.reports import Reports
-from dsp.zones import ZONES, Zone
+from dsp.zones import ZONES, Tone, Zone
 from tests.dsp import signals
 from tests.eval import progress
 from tests.eval.progress_signals import Case, Deviation, drawn, sounding
 
+ENDLESS = {("uk", "busy"), ("hk", "busy")}
+"""Their frequencies stand for a continuous tone, too, which may be short."""
 SECOND = 50
 """Steps."""
 
@@ -127,6 +129,39 @@ def test_a_tone_that_is_in_no_plan(hz: int) -> None:
     whistle = signals.clip(4000 * np.sin(2 * np.pi * hz * np.arange(40000) / 8000))
     zone: Zone = "us" if hz == 425 else "cn"
     assert told(signals.heard(line(whistle), "alaw", zone, ["progress"])) == []
+
+
+@pytest.mark.parametrize("zone", list(ZONES))
+@pytest.mark.parametrize("seconds", [0.35, 0.5, 1.0, 1.1])
+def test_a_lone_burst_is_no_cadence(zone: Zone, seconds: float) -> None:
+    """One beep at the frequency of ring-back or busy, of any length that a burst of the plan may have."""
+    for value in ("ringback", "busy"):
+        beep = signals.progress(Tone(value, ZONES[zone].tone(value).frequencies_hz), seconds)
+        if (zone, value) not in ENDLESS or seconds < 1:
+            assert told(signals.heard(line(beep, signals.silence(6)), "alaw", zone, ["progress"])) == []
+
+
+@pytest.mark.parametrize("zone", list(ZONES))
+@pytest.mark.parametrize("instrument", ["organ", "flute", "piano"])
+def test_notes_in_rhythm_are_no_cadence(zone: Zone, instrument: str) -> None:
+    """The same note, at or near a tone of the plan, in the rhythm of busy and of ring-back, and held."""
+    plan, wrong = ZONES[zone], []
+    for value in ("busy", "ringback", "dial"):
+        for hz in {plan.tone(value).frequencies_hz[0], 440, 450}:
+            on, off = (plan.tone(value).cadence_s or (3.0, 1.0))[:2]
+            one = np.concatenate([note(hz, on, instrument), np.zeros(round(off * 8000))])
+            x = line(signals.clip(np.tile(one, 3)))
+            wrong += [(value, hz, e) for e in told(signals.heard(x, "alaw", zone, ["progress"]))]
+    assert not wrong
+
+
+def note(hz: float, seconds: float, instrument: str) -> signals.Audio:
+    """A note with the harmonics and the envelope of an instrument."""
+    t = np.arange(round(seconds * 8000)) / 8000
+    harmonics = {"organ": (1, 0.5, 0.25), "flute": (1, 0.15, 0.05), "piano": (1, 0.3, 0.1)}[instrument]
+    x = np.sum([a * np.sin(2 * np.pi * hz * k * t) for k, a in enumerate(harmonics, 1)], axis=0)
+    envelope = {"organ": np.ones_like(t), "flute": 1 - np.exp(-t / 0.04), "piano": np.exp(-t / 0.5)}[instrument]
+    return signals.clip(5000 * x * envelope)
 
 
 def test_a_vowel_that_is_held_is_no_dial_tone() -> None:

@@ -1,0 +1,43 @@
+"""Whether a burst is as pure and even as an exchange sends it, which notes of music and held vowels are not.
+
+A tone of an exchange has its lines and nothing else: what music has beside a note (its harmonics, bass, other voices)
+stands out of the spectrum as further lines, while noise, even 8 dB below the tone, is spread so thin over the bins that
+no one of them comes near. It begins and ends at one level: notes fade, swell or shake. Both are looked at once a burst,
+in the samples themselves.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dsp.events import RATE
+
+LONGEST: Final = 5120
+"""Samples; of longer bursts the last so many will do."""
+_LOWEST_HZ, _HIGHEST_HZ = 200, 3800
+_LINE: Final = 10 ** (-22 / 10)
+_SHORT_LINE: Final = 10 ** (-19 / 10)
+_SHORT: Final = 1200
+_PIECE: Final = 800
+"""100 ms hold whole beats of every pair of the plans: 40, 50, 90 and 140 Hz."""
+_EVEN: Final = 1.26
+
+
+def is_pure(x: NDArray[np.float32], lines_hz: Sequence[float], reach_hz: float) -> bool:
+    """`x`: samples of the burst without its edges; its lines lie within `reach_hz` of `lines_hz`."""
+    pieces = x.size // _PIECE
+    if pieces >= 2:
+        cut = x[: pieces * _PIECE].reshape(pieces, _PIECE)
+        energies = np.einsum("pn,pn->p", cut, cut)
+        if energies.max() > _EVEN * energies.min():
+            return False
+    power = np.square(np.abs(np.fft.rfft(x * np.hanning(x.size))))
+    hz = np.arange(power.size) * (RATE / x.size)
+    own = np.zeros(power.size, np.bool_)
+    for line in lines_hz:
+        own |= np.abs(hz - line) <= reach_hz + 2.5 * RATE / x.size
+    other = ~own & (hz >= _LOWEST_HZ) & (hz <= _HIGHEST_HZ)
+    line_share = _LINE if x.size >= _SHORT else _SHORT_LINE
+    return bool(power[other].max() <= line_share * power[own].max())
