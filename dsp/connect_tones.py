@@ -82,8 +82,12 @@ class ConnectTones:
         self._rows = np.array([bank.row(TONES[i].hz) for i in self._tones], np.intp)
         self._rows_list = self._rows.tolist()
         bank.expect(self._rows_list, float(_SHARE))
-        self._parts = np.stack([self._rows, self._rows + len(bank.grid_hz)], axis=1)
-        self._wanted = np.array([0, bank.group_row["below"]], np.intp)
+        sums = bank.places_of_sums(np.stack([self._rows, self._rows + len(bank.grid_hz)]), 2 * _NEW)
+        energies = bank.places_of_energies(np.array([[0], [bank.group_row["below"]]], np.intp), 2 * _NEW)
+        at = np.concatenate([sums, np.broadcast_to(energies, sums.shape)], axis=1)
+        self._at = np.ascontiguousarray(at.transpose(0, 2, 3, 1).reshape(len(at), self._rows.size, -1))
+        """`[8, tones, 16 * 4]`: by the turn, the places of the last 16 hops, each real and imaginary part, energy
+        and what of it is below 480 Hz."""
         self._tolerance = np.array([tone.tolerance_hz for tone in TONES], np.float32)
         self._within = np.cos(2 * np.pi * HOP_S * (self._tolerance + np.float32(_SLACK_HZ)))
         shape = (len(TONES), channels)
@@ -93,9 +97,9 @@ class ConnectTones:
         """Bit k: the tone turned as it should into the hop k hops ago."""
         self._newest = -1
         """The hop that bit 0 of `_good` is about."""
-        self._line = np.zeros((DEPTH, *shape), np.complex64)
-        self._energy = np.zeros((DEPTH, *shape), np.complex64)
-        """Of all, and (imaginary) of what sounds below 480 Hz."""
+        self._known = np.zeros((*shape, DEPTH), np.complex128)
+        """In the bytes of each number two of half its size: the tone, and the energy of all and (imaginary) of what
+        sounds below 480 Hz."""
         self._start = np.full(shape, -1, np.int64)
         """Hop in which the tone that goes on began, -1 where there is none."""
         self._told = np.zeros(shape, np.bool_)
@@ -128,6 +132,9 @@ class ConnectTones:
         if self.running:
             going = self._start[self._tones] >= 0
             sign = going if sign is None else sign | going
+            if not newest // _NEW % 2:
+                # A tone that was told is looked at every other time.
+                sign &= ~self._told[self._tones]
         if sign is None:
             return
         t, c = sign.nonzero()
@@ -150,34 +157,30 @@ class ConnectTones:
 
     def _look(self, newest: int, t: NDArray[np.intp], c: NDArray[np.intp], out: Reports) -> None:
         """Tones `t` (of those that are wanted) on channels `c`, up to hop `newest`."""
-        bank, tone, channel = self._bank, self._tones[t], c[:, None]
-        slots = bank.slots(2 * _NEW)[:, None, None]
-        parts = bank.sums[slots, self._parts[t], channel]
-        energies = bank.energies[slots, self._wanted, channel]
-        line = parts.view(np.complex64)[..., 0]
-        power = np.einsum("hnp,hnp->hn", parts, parts)
-        energy = energies[..., 0] - energies[..., 1]
-        good = power[1:] + power[:-1] > np.maximum(_SHARE * (energy[1:] + energy[:-1]), _LEVEL)
-        good &= power[1:] > _TAIL * np.maximum.reduce(power)
-        good &= (line[1:] * line[:-1].conj()).real > self._within[tone] * np.sqrt(power[1:] * power[:-1])
-        bits = _packed(good)
+        bank, tone = self._bank, self._tones[t]
+        known = bank.flat.take(self._at[bank.turn].take(t, 0) + c[:, None]).reshape(t.size, 2 * _NEW, 4)
+        line = known[..., :2]
+        power, energy = np.vecdot(line, line), known[..., 2] - known[..., 3]
+        turned = np.vecdot(line[:, 1:], line[:, :-1])
+        good = power[:, 1:] + power[:, :-1] > np.maximum(_SHARE * (energy[:, 1:] + energy[:, :-1]), _LEVEL)
+        good &= power[:, 1:] > _TAIL * np.maximum.reduce(power, 1)[:, None]
+        good &= turned > self._within[tone, None] * np.sqrt(power[:, 1:] * power[:, :-1])
+        bits = (good @ _WEIGHTS).astype(np.uint64)
         bits |= self._good[tone, c] & _OLDER
         self._good[tone, c] = bits
         start = self._start[tone, c]
         going = (np.bitwise_count(bits & _LAST_LOOK) >= 6) | (start >= 0)
-        # A tone that was told is asked every other time for its end and its kind.
-        changing = ~self._told[tone, c]
-        if newest // _NEW % 2:
-            changing |= (bits & ~_OLDER != ~_OLDER) | ~self._settled[tone, c]
         k = going.nonzero()[0]
         if not k.size:
             return
-        hops = ((newest + np.arange(1 - 2 * _NEW, 1)) % DEPTH)[:, None]
-        self._line[hops, tone[k], c[k]] = line[:, k]
-        self._energy[hops, tone[k], c[k]] = energies.view(np.complex64)[:, k, 0]
-        k = (going & changing).nonzero()[0]
+        hops = np.arange(newest + 1 - 2 * _NEW, newest + 1) % DEPTH
+        self._known[tone[k, None], c[k, None], hops] = known[k].view(np.complex128)[..., 0]
+        # Of what was told nothing changes but its end and its kind.
+        told = self._told[tone, c]
+        going &= ~told | (bits & ~_OLDER != ~_OLDER) | ~self._settled[tone, c]
+        k = going.nonzero()[0]
         if k.size:
-            plain = power[-_NEW:, k].sum(0) > _HALF * energy[-_NEW:, k].sum(0)
+            plain = power[k, -_NEW:].sum(1) > _HALF * energy[k, -_NEW:].sum(1)
             self._follow(newest, tone[k], c[k], bits[k], start[k], plain, out)
 
     def _follow(
@@ -244,7 +247,8 @@ class ConnectTones:
     def _tell_kinds(self, newest: int, c: NDArray[np.intp], out: Reports) -> None:
         """Of the 2100 Hz tones on channels `c`."""
         if c.size:
-            line = self._line[(newest - np.arange(AnswerKinds.HOPS - 1, -1, -1)) % DEPTH][:, _ANS, c]
+            hops = np.arange(newest + 1 - AnswerKinds.HOPS, newest + 1) % DEPTH
+            line = self._known[_ANS, c[:, None], hops].view(np.complex64)[:, ::2].T
             start = self._start[_ANS, c]
             all_known = self._kinds.step(newest, c, start, line, out)
             self._settled[_ANS, c] = all_known | (newest - start >= _KIND_HOPS)
@@ -253,8 +257,9 @@ class ConnectTones:
         self, newest: int, tone: NDArray[np.intp], c: NDArray[np.intp], bits: Bits, start: Hops, last: Hops, first: Hops
     ) -> Measured:
         """The hops after `first` up to `last`, of the 64 remembered, of tones that began in `start`."""
-        at = (newest - np.arange(DEPTH)[:, None]) % DEPTH, tone, c
-        return measured(newest, self._line[at], self._energy[at], bits, start, last, first)
+        hops = np.arange(newest, newest - DEPTH, -1) % DEPTH
+        known = self._known[tone[:, None], c[:, None], hops].view(np.complex64)
+        return measured(newest, known.reshape(tone.size, DEPTH, 2), bits, start, last, first)
 
     def _clean(self, tone: NDArray[np.intp], seen: Measured, hops: Hops) -> NDArray[np.bool_]:
         """Nothing else begins like this."""
@@ -327,12 +332,6 @@ _LAST_LOOK: Final = np.uint64(2**_NEW - 1)
 _OLDER: Final = ~np.uint64(2 ** (2 * _NEW - 1) - 1)
 """The bits that are not looked at again."""
 _WEIGHTS: Final = (2.0 ** np.arange(2 * _NEW - 2, -1, -1)).astype(np.float32)
-
-
-def _packed(good: NDArray[np.bool_]) -> Bits:
-    """`[tones, n]`: bit k is `good[-1 - k]`."""
-    bits = _WEIGHTS @ good.reshape(len(good), -1).astype(np.float32)
-    return bits.reshape(good.shape[1:]).astype(np.uint64)
 
 
 assert STEP == 2 * HOP
