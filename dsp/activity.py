@@ -2,13 +2,15 @@
 
 Two levels of each step (20 ms) are compared with their noise floors: the whole one, without offset and hum, and that
 of the tones between 200 and 700 Hz, where voices have their strength and white noise has little of its own. A floor is
-the quietest step of the last 1.6 s (minimum statistics after R. Martin, 2001, without its smoothing), or of the last
-480 ms where these stood still, as noise does when a line is switched through. It never rises above -39 dBm0, so that
-steady loud sound stays sound.
+the quietest 160 ms of the last 2.56 s (minimum statistics after R. Martin, 2001), or of the last 480 ms where these
+stood still, as noise does when a line is switched through. It never rises above -36 dBm0, so that steady loud sound
+stays sound. 160 ms together, because single steps of noise differ, most of all those of the few tones: against the
+quietest step of many no bar is both low enough for a weak sound and high enough for noise.
 
 A step is loud well above either floor, and faint a little above it. Speech is sound that moves and that no tone, digit
 or carrier explains: it begins with two loud steps of three, reaches back over the faint ones before them, goes on while
-steps are loud or two running are faint, and ends with the last of these, which is known 240 ms later. Sound whose level
+steps are loud or two running are faint, and ends with the last of these, which is known 200 ms later; or up to 60 ms
+after it where so little of the voice stands out of the noise that the end of a word cannot. Sound whose level
 stands still within 3 dB, whatever it is, waits: if it moves it was speech from its beginning, if it ends it was none,
 unless it was too short to know. So tones are no speech before anybody has named them, and what only might be a tone
 takes no speech away. Sound that turns out to be a tone or a carrier after all was no speech: its event is withdrawn,
@@ -17,10 +19,11 @@ which is an end at its start. On a line that carries data only what is voiced is
 For the class of a call, `voiced` marks steps with most of their energy between 150 and 750 Hz, where speech and music
 have it and modems do not.
 
-Weak points: music is speech to it, and so is any noise that does not stand still. A step 4 dB above white noise is
-loud, so consonants under the noise are lost.
+Weak points: music is speech to it, and so is any noise that does not stand still. A step of as much power as 2 dB less
+than white noise is loud, so consonants farther under the noise are lost.
 """
 
+import math
 from typing import Final
 
 import numpy as np
@@ -33,54 +36,80 @@ from dsp.tones import STEP, Bank
 VOICED_HZ: Final = (200, 300, 400, 500, 600, 700)
 """Whole hundreds do not leak into each other in a hop of 10 ms."""
 
-_ABOVE_DB: Final = np.array([[[4.0], [7.5]], [[2.5], [6.0]]], np.float32)
-"""Loud and faint: above the quietest step of the whole and of the voiced level. Steps of white noise of one power
-differ by some 0.5 and 1.3 dB (one sigma); the quietest of 80 lies 1.2 and 3 dB under their mean."""
-_QUIETEST_UNDER_MEAN_DB = np.float32(1.2)
-_FLOOR_TOP = np.float32(-39.0)
-_FLOOR_BOTTOM: Final = np.array([[-70.0], [-76.0]], np.float32)
+_ABOVE_DB: Final = np.array([[[2.2], [4.0]], [[1.3], [4.0]]], np.float32)
+"""Loud and faint: above the quietest 160 ms of the whole and of the voiced level. Steps of white noise of one power
+differ by some 0.5 and 1.3 dB (one sigma); the quietest 160 ms of 16 lie 0.3 and 0.8 dB under their mean."""
+_QUIETEST_UNDER_MEAN_DB = np.float32(0.3)
+_WHITE_SPREAD_DB: Final = np.array([[0.5], [1.2]], np.float32)
+_TIMES_SPREAD, _MOST_DB = np.float32(2.0), np.float32(3.0)
+"""Noise of a narrow band differs more from step to step, and so much higher stand its bars."""
+_FLOOR_TOP = np.float32(-36.0)
+_FLOOR_BOTTOM: Final = np.array([[-68.0], [-72.5]], np.float32)
 _FAINTEST = np.float32(2 * 10 ** (FLOOR_DBM0 / 10))
 _OF_TWO_HOPS = np.float32(10 * np.log10(2))
 _PART_STEPS: Final = 8
-_PARTS: Final = 10
+_PARTS: Final = 16
 """Floors are looked for in parts of 160 ms."""
 _STILL_PARTS: Final = 3
-_STILL_DB = np.float32(3.0)
-_VOICED_SHARE = np.float32(0.45)
+_STILL_DB = np.float32(2.5)
+_VOICED_UNDER_WHOLE_DB = np.float32(3.5)
 LATELY: Final = 16
-"""Steps (320 ms) of which is kept whether they were loud and voiced."""
 LEVELS: Final = 512
-"""Steps (10.24 s) of which the levels are kept."""
+"""Steps (10.24 s) that are remembered."""
 
 
 class Activity:
-    """`level_dbm0`, `active`, `loud`, `faint`, `voiced`, `noise_floor_dbm0`, each `[channels]`, after every `step`.
-
-    `loud_lately`, `voiced_lately` `[16, channels]` are rings of the last steps, for what looks at them at a slower
-    pace; `slot` is the newest. `steps` counts.
-    """
+    """`level_dbm0`, `active`, `loud`, `faint`, `noise_floor_dbm0`: `[channels]`, after every `step`; `steps` counts."""
 
     def __init__(self, channels: int, bank: Bank) -> None:
         self._bank = bank
-        # Whole without offset and hum, voiced, as it came.
+        # Rings: whole without offset and hum, voiced, as it came; loud, faint.
         self._levels = np.full((LEVELS, 3, channels), FLOOR_DBM0, np.float32)
-        self.loud_lately = np.zeros((LATELY, channels), np.bool_)
-        self.voiced_lately = np.zeros((LATELY, channels), np.bool_)
-        self.slot = -1
+        self._sounds = np.zeros((LEVELS, 2, channels), np.bool_)
         self.level_dbm0 = self._levels[0, 2]
-        self.loud = self.loud_lately[0]
-        self.voiced = self.voiced_lately[0]
-        self.faint = np.zeros(channels, np.bool_)
+        self.loud, self.faint = self._sounds[0]
         self.active = np.zeros(channels, np.bool_)
         self.noise_floor_dbm0 = np.full(channels, _FLOOR_TOP, np.float32)
         self.steps = 0
         self._quietest = np.full((_PARTS, 2, channels), _FLOOR_TOP, np.float32)
-        self._loudest = np.zeros((_STILL_PARTS, channels), np.float32)
-        self._share = np.empty(channels, np.float32)
+        self._loudest = np.full((_PARTS, 2, channels), _FLOOR_TOP, np.float32)
         self._bars = np.empty((2, 2, channels), np.float32)
         self._over = np.empty((2, 2, channels), np.bool_)
         self._recent = np.zeros(channels, np.uint8)
-        self._set_floors(self._quietest[0])
+        self._set_floors(self._quietest[0], np.zeros_like(self._loudest[0]))
+
+    @property
+    def slot(self) -> int:
+        """Number of the last step among 16."""
+        return (self.steps - 1) % LATELY
+
+    @property
+    def voiced(self) -> NDArray[np.bool_]:
+        """`[channels]`: of the last step."""
+        voiced: NDArray[np.bool_] = self.were_voiced(1)[0]
+        return voiced
+
+    @property
+    def voiced_lately(self) -> NDArray[np.bool_]:
+        """`[16, channels]`: of the last steps, the newest last."""
+        return self.were_voiced(LATELY)
+
+    @property
+    def loud_lately(self) -> NDArray[np.bool_]:
+        """`[16, channels]`: likewise."""
+        return self.were_loud(LATELY)
+
+    def were_loud(self, steps: int) -> NDArray[np.bool_]:
+        """`[steps, channels]`: loud, the newest last."""
+        found: NDArray[np.bool_] = self._sounds[self._last(steps), 0]
+        return found
+
+    def were_voiced(self, steps: int) -> NDArray[np.bool_]:
+        """`[steps, channels]`: loud, and most of it of a voice's kind; the newest last."""
+        levels = self.levels_dbm0(steps)
+        voiced: NDArray[np.bool_] = levels[:, 0] - levels[:, 1] < _VOICED_UNDER_WHOLE_DB
+        voiced &= self.were_loud(steps)
+        return voiced
 
     def heard_dbm0(self, steps: int) -> NDArray[np.float32]:
         """`[steps, channels]`: levels without offset and hum, the newest last."""
@@ -88,13 +117,13 @@ class Activity:
 
     def levels_dbm0(self, steps: int) -> NDArray[np.float32]:
         """`[steps, 3, channels]`: without offset and hum, of what is voiced, as it came; the newest last."""
-        first = self.steps - steps
-        found: NDArray[np.float32]
-        if first % LEVELS + steps <= LEVELS:
-            found = self._levels[first % LEVELS : first % LEVELS + steps]
-        else:
-            found = self._levels[np.arange(first, self.steps) % LEVELS]
+        found: NDArray[np.float32] = self._levels[self._last(steps)]
         return found
+
+    def _last(self, steps: int) -> slice | NDArray[np.intp]:
+        """Where the last `steps` stand in the rings, the oldest first."""
+        first = (self.steps - steps) % LEVELS
+        return slice(first, first + steps) if first + steps <= LEVELS else np.arange(first, first + steps) % LEVELS
 
     def loudest_dbm0(self, channel: int, first_step: int, end_step: int) -> float:
         """Level, without offset and hum, of the loudest of the steps of one channel that are still remembered."""
@@ -105,24 +134,19 @@ class Activity:
     def step(self) -> None:
         """Take the bank's last step."""
         bank = self._bank
-        slot = self.slot = (self.slot + 1) % LATELY
-        levels = self._levels[self.steps % LEVELS]
+        now = self.steps % LEVELS
+        levels, sounds = self._levels[now], self._sounds[now]
         np.maximum(bank.energy_and_raw_20ms, _FAINTEST, out=levels[::2])
-        voiced = self.voiced = self.voiced_lately[slot]
         np.maximum(bank.together.get("voiced", bank.energy_20ms), _FAINTEST, out=levels[1])
-        np.multiply(levels[0], _VOICED_SHARE, out=self._share)
-        np.greater(levels[1], self._share, out=voiced)
         np.log10(levels, out=levels)
         levels *= np.float32(10)
         levels -= _OF_TWO_HOPS
         self.level_dbm0 = levels[2].copy()
-        np.greater(levels[:2], self._bars, out=self._over)
-        loud = self.loud = self.loud_lately[slot]
-        np.logical_or(self._over[0, 0], self._over[0, 1], out=loud)
-        np.logical_or(self._over[1, 0], self._over[1, 1], out=self.faint)
-        voiced &= loud
+        over = np.greater(levels[:2], self._bars, out=self._over)
+        np.logical_or(over[:, 0], over[:, 1], out=sounds)
+        self.loud, self.faint = sounds
         self._recent <<= 1
-        self._recent |= loud
+        self._recent |= self.loud
         self.active = self._recent > 0
         self.steps += 1
         if self.steps % _PART_STEPS == 0:
@@ -134,27 +158,31 @@ class Activity:
         first = part * _PART_STEPS % LEVELS
         levels = self._levels[first : first + _PART_STEPS]
         quietest, loudest = self._quietest, self._loudest
-        np.minimum.reduce(levels[:, :2], axis=0, out=quietest[part % _PARTS])
-        np.maximum.reduce(levels[:, 0], axis=0, out=loudest[part % _STILL_PARTS])
+        np.add.reduce(levels[:, :2], axis=0, out=quietest[part % _PARTS])
+        quietest[part % _PARTS] /= _PART_STEPS
+        np.maximum.reduce(levels[:, :2], axis=0, out=loudest[part % _PARTS])
         floors = np.minimum.reduce(quietest, axis=0)
-        last = np.minimum.reduce(quietest[np.arange(part + 1 - _STILL_PARTS, part + 1) % _PARTS], axis=0)
-        still = np.maximum.reduce(loudest, axis=0) - last[0] < _STILL_DB
+        lately = np.arange(part + 1 - _STILL_PARTS, part + 1) % _PARTS
+        last = np.minimum.reduce(quietest[lately], axis=0)
+        still = np.maximum.reduce(loudest[lately, 0], axis=0) - last[0] < _STILL_DB
         np.copyto(floors, last, where=still)
-        self._set_floors(floors)
+        self._set_floors(floors, np.minimum.reduce(loudest - quietest, axis=0))
 
-    def _set_floors(self, floors_dbm0: NDArray[np.float32]) -> None:
-        """`[2, channels]`: the quietest steps lately, of the whole and of the voiced level."""
+    def _set_floors(self, floors_dbm0: NDArray[np.float32], spread_db: NDArray[np.float32]) -> None:
+        """`[2, channels]`: the quietest 160 ms lately, of the whole and of the voiced level, and how far the loudest
+        step of such a part was above its mean where it was least."""
         floors = np.minimum(floors_dbm0, _FLOOR_TOP)
         np.maximum(floors, _FLOOR_BOTTOM, out=floors)
-        np.add(floors, _ABOVE_DB, out=self._bars)
         self.noise_floor_dbm0 = floors[0] + _QUIETEST_UNDER_MEAN_DB
+        floors += np.clip(_TIMES_SPREAD * (spread_db - _WHITE_SPREAD_DB), 0, _MOST_DB)
+        np.add(floors, _ABOVE_DB, out=self._bars)
 
 
 _ENOUGH: Final = np.array([(bits & 7).bit_count() >= 2 or (bits >> 1).bit_count() >= 2 for bits in range(16)])
 """Two loud steps of three, at this step or the one before."""
 _BACK: Final = np.array([next((n for n in range(8) if not bits >> n & 3), 8) for bits in range(256)])
 """How far back two steps running without any sound lie."""
-_HANGOVER_STEPS: Final = 12
+_HANGOVER_STEPS: Final = 10
 _AGO: Final = np.arange(_HANGOVER_STEPS - 1, -1, -1, dtype=np.uint16)[:, None]
 _HANGOVER: Final = np.uint16((1 << _HANGOVER_STEPS) - 1)
 """Speech is over when none of so many steps, remembered as bits, was speech."""
@@ -173,6 +201,9 @@ _MOVES_DB = np.float32(3.0)
 _BRIEF_STEPS: Final = 7
 _KNOWN: Final = 3
 """What is over so soon after its beginning, with fewer steps known, is not said to stand still."""
+_HIDDEN_DB, _A_STEP_DB, _HIDDEN_STEPS = 38.0, 6.0, 3
+"""Where the loudest step of speech is less than that above the noise, the end of the last word is taken to be hidden,
+one step of it for each 6 dB that are missing: a sound that dies away falls by some 100 to 300 dB a second."""
 _OTHERS: Final = ("dtmf", "cng", "answer_tone", "calling_tone", "v21", "carrier", "progress")
 
 
@@ -250,7 +281,7 @@ class Speech:
 
     def _moves(self, c: NDArray[np.intp], activity: Activity) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
         """Whether what sounds on channels `c` is louder at one time than at another, as tones and noise are not, and
-        how many of its last 240 ms are known: the steps between two others that are loud as well."""
+        how many of its last 200 ms are known: the steps between two others that are loud as well."""
         bits = self._heard[c]
         bits &= (bits >> 1) & (bits << 1)
         levels = activity.heard_dbm0(_HANGOVER_STEPS)[:, c]
@@ -263,11 +294,15 @@ class Speech:
         return moves, np.bitwise_count(bits)
 
     def _end(self, c: int, activity: Activity, out: Reports) -> None:
-        """At the last step of speech; where something else began, or at the start if that began there too."""
+        """At the last step of speech, or a little later in noise; where something else began, or at the start if that
+        began there too."""
         self.on[c] = False
         began, end = int(self._began[c]), activity.steps - _HANGOVER_STEPS
+        out_of_noise_db = activity.loudest_dbm0(c, began, end) - float(activity.noise_floor_dbm0[c])
         if end - began <= _WITHDRAWN_STEPS and int(self._explained[c]).bit_count() >= _EXPLAINED_STEPS:
             end = began
+        else:
+            end += min(max(math.ceil((_HIDDEN_DB - out_of_noise_db) / _A_STEP_DB), 0), _HIDDEN_STEPS)
         for other in (out.open(c, kind) for kind in _OTHERS):
             if other is not None and other.start_sample < end * STEP:
                 start = other.start_sample // STEP

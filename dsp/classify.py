@@ -29,10 +29,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dsp.activity import LATELY, Activity
+from dsp.activity import Activity
 from dsp.events import RATE, Event
 from dsp.reports import Reports
-from dsp.tones import HOP, STEP
+from dsp.tones import STEP
 
 FAX_CARRIERS: Final = frozenset({"v27ter", "v29", "v17"})
 _DATA_CARRIERS: Final = frozenset({"v22", "v22bis", "v32", "v34", "v90"})
@@ -76,8 +76,8 @@ class Classifier:
         self._talked = np.zeros(channels, np.bool_)
         self._scattered, self._sounded, self._weighed = (np.zeros(channels, np.int32) for _ in range(3))
         self._steps = 0
-        # Rings of the last steps.
-        self._loud, self._voiced, self._explained = (np.zeros((_WINDOW, channels), np.bool_) for _ in range(3))
+        # Ring of the last steps.
+        self._explained = np.zeros((_WINDOW, channels), np.bool_)
 
     def restart(self, channels: NDArray[np.intp], out: Reports) -> None:
         """A new call begins on these channels; the class so far is forgotten, without a report of its end."""
@@ -98,11 +98,8 @@ class Classifier:
         self._steps += 1
         if self._flags:
             self._time_messages(out)
-        if self._steps % LATELY == 0:
-            some = slice(at + 1 - LATELY, at + 1)
-            self._loud[some], self._voiced[some] = activity.loud_lately, activity.voiced_lately
-            if self._steps % _PACE == 0:
-                self._judge(activity, out)
+        if self._steps % _PACE == 0:
+            self._judge(activity, out)
 
     def _time_messages(self, out: Reports) -> None:
         """A message as long as a fax's leaves no doubt."""
@@ -115,8 +112,7 @@ class Classifier:
     def _judge(self, activity: Activity, out: Reports) -> None:
         order = np.arange(self._steps, self._steps + _WINDOW) % _WINDOW
         ages = self._steps - self._since
-        sounds = self._loud[order[-_PACE:]]
-        sounds &= ~self._explained[order[-_PACE:]]
+        sounds = activity.were_loud(_PACE) & ~self._explained[order[-_PACE:]]
         sounds &= np.arange(_PACE, 0, -1)[:, None] <= ages
         heard = sounds.sum(0, dtype=np.int32)
         self._sounded += heard
@@ -130,11 +126,11 @@ class Classifier:
 
     def _weigh(self, c: NDArray[np.intp], order: NDArray[np.intp], activity: Activity, out: Reports) -> None:
         """Speech or music, on channels `c`."""
-        loud = self._loud[order[:, None], c]
+        loud = activity.were_loud(_WINDOW)[:, c]
         used = _used(loud, self._explained[order[:, None], c], self._steps - self._since[c])
         steps = used.sum(0)
         sounding = loud & used
-        voiced = sounding & self._voiced[order[:, None], c]
+        voiced = sounding & activity.were_voiced(_WINDOW)[:, c]
         loud_steps, voiced_steps = sounding.sum(0), voiced.sum(0)
         weighed = (steps >= _LEAST_STEPS) & (loud_steps >= _LEAST_LOUD * steps)
         weighed &= voiced_steps >= _LEAST_VOICED * loud_steps
@@ -287,6 +283,3 @@ def described(levels_dbm0: Levels, used: NDArray[np.bool_], loud: NDArray[np.boo
 def _mean(values: NDArray[np.float32] | NDArray[np.bool_], mask: Levels) -> Levels:
     mean: Levels = np.einsum("tn,tn->n", values, mask, dtype=np.float32)
     return mean
-
-
-assert STEP == 2 * HOP and _WINDOW % LATELY == 0 and _PACE % LATELY == 0
