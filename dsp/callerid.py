@@ -4,10 +4,11 @@ Bell 202 (1200 Hz mark, 2200 Hz space; Telcordia GR-30, China YDN 069-1997) and 
 BT SIN 227) at 1200 bit/s: channel seizure (not in call waiting), 45 to 170 ms of mark, then asynchronous bytes: type,
 length, body, checksum, with mark between bytes wherever the exchange likes.
 
-Three hops of steady mark flag a channel, by array operations over all of them. Where the mark ends and energy goes on,
-the audio since is read (`dsp.fsk`): a type that exists and a length make it a message, and it is read again when its
-last byte should have come, at the latest every half second, from where the reading stood; the law bytes are those of
-`dsp.history`. The checksum and the sense of the fields decide (`dsp.cid_message`): without them there is no event.
+Three hops of steady mark flag a channel, by array operations over all of them every 120 ms. 0.34 s after the mark has
+ended, when most messages are over, the audio since is read (`dsp.fsk`): a type that exists and a length make it a
+message. Where it goes on it is read again when its last byte should have come, at the latest every half second, from
+where the reading stood; the law bytes are those of `dsp.history`. The checksum and the sense of the fields decide
+(`dsp.cid_message`): without them there is no event.
 When many lines ring at once, readings are put off, oldest first, to later steps: a tick does not wait for them.
 
 DTMF caller ID: A, B, C or D, the number, and C, D, A or # at its end, in the even pace of a machine.
@@ -53,9 +54,10 @@ _FIRST_HOPS: Final = 34
 8.3 ms."""
 _PIECE: Final = round(0.5 * RATE)
 _OLDEST: Final = (STEPS - 1) * STEP
-_ROOM: Final = 3000.0
-"""What is read in one step, all channels together; there is always room for one reading."""
-_READING_COSTS, _SAMPLE_COSTS = 250.0, 0.12
+_LEAST_ROOM, _MOST_ROOM, _CHANNEL_COSTS = 3000.0, 8000.0, 10.0
+"""What is read in one step, all channels together: where there are many, the other detectors need the time. There is
+always room for one reading."""
+_READING_COSTS, _SAMPLE_COSTS = 600.0, 0.1
 """Roughly the microseconds of a machine of 2020."""
 _QUALITY: Final = 0.6
 _LATER_HOPS: Final = 2
@@ -169,7 +171,7 @@ class FskCallerId:
             heappush(self._due, (first + int(over[:, i].argmax()) + _FIRST_HOPS, channel, reading))
 
     def _read_due(self, hop: int, out: Reports) -> None:
-        room = _ROOM
+        room = max(_LEAST_ROOM, _MOST_ROOM - _CHANNEL_COSTS * self._state.size)
         while self._due and self._due[0][0] <= hop and room > 0:
             due, channel, reading = heappop(self._due)
             until = (due + 2) * HOP

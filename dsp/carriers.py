@@ -46,6 +46,8 @@ _GONE_STEPS: Final = 20
 _LOOKS: Final = 8
 """Channels looked at together, and in one step at least; the rest of those that are due in the steps before the next
 pace."""
+_MOST_LOOKS: Final = 256
+"""From one pace to the next."""
 _LOW_DB, _RINGING_DB = np.float32(1.4), np.float32(18.0)
 """Where no more than so much is lost without what is below 750 Hz left out, a progress tone stands; where hum and
 what is below it is so much stronger than the rest, the line rings."""
@@ -170,7 +172,10 @@ class Carriers:
         due = _DUE[row, np.where(age < 64, age, age & 31 | 32)]
         if now < self._closest_until:
             due |= now < self._close_until[c]
-        self._waiting = c[due]
+        # In a storm each is looked at every second time, or more seldom.
+        c = c[due]
+        parts = max(1, -(-c.size // _MOST_LOOKS))
+        self._waiting = c[now // (2 * _PACE_STEPS) % parts :: parts]
 
     def _end(self, now: int, out: Reports) -> None:
         for c in ((self._gone >= _GONE_STEPS) & (self._told >= 0)).nonzero()[0].tolist():

@@ -1,4 +1,5 @@
-"""The last 2.56 s of every channel, as companded bytes: what costly analysis of a few channels reads.
+"""The last 5.12 s of every channel, as companded bytes: what costly analysis of a few channels reads. Most of it is for
+a storm of caller IDs, in which readings wait for their turn.
 
 A step of all channels lies in one piece, so that writing it is one copy whatever the number of channels."""
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from dsp.tones import STEP
 
-STEPS: Final = 128
+STEPS: Final = 256
 
 
 class History:
@@ -29,7 +30,7 @@ class History:
         return kept
 
     def last(self, channels: NDArray[np.intp], samples: int) -> NDArray[np.float32]:
-        """`[len(channels), samples]`, newest last; at most 2.56 s."""
+        """`[len(channels), samples]`, newest last; at most 5.12 s."""
         steps = -(-samples // STEP)
         where = (self._at - steps + np.arange(steps)) % len(self._ring)
         found = self._ring[where, channels[:, None]].reshape(channels.size, -1)
