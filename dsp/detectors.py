@@ -36,7 +36,7 @@ __all__ = ["Detectors", "Event", "Law", "Zone"]
 _HOT_DBM0 = np.float32(-14.0)
 """Two samples of 160 at the last step alone make this level."""
 _LAST_STEP: Final = {"alaw": 0x2A, "ulaw": 0x00}
-"""The largest value but for its sign (G.711, tables 1 and 2)."""
+"""The largest value but for its sign, which is bit 7 (G.711, tables 1 and 2)."""
 _CONNECT: Final = frozenset({"cng", "calling_tone", "answer_tone"})
 
 
@@ -48,7 +48,7 @@ class Detectors:
     active: NDArray[np.bool_]
     """`[channels]`: sound activity now (any sound above the noise floor)."""
     noise_floor_dbm0: NDArray[np.float32]
-    """`[channels]`: the quietest of the last 1.6 s without offset and hum, dBm0, between -69 and -38."""
+    """`[channels]`: the quietest of the last 2.56 s without offset and hum, dBm0, between -68 and -35."""
     clipped: NDArray[np.bool_]
     """`[channels]`: two or more of the last 160 samples stood on the last step of the law."""
 
@@ -165,8 +165,11 @@ class Detectors:
 
     def _look_for_clipping(self, law_bytes: NDArray[np.uint8]) -> None:
         hot = (self.level_dbm0 > _HOT_DBM0).nonzero()[0]
-        last = (law_bytes[hot] & 0x7F) == self._last_step
-        if self._any_clipped or last.any():
+        heard = law_bytes.take(hot, 0)
+        # Bytes find a byte in a tenth of the time of a comparison.
+        data, last_step = heard.tobytes(), self._last_step
+        if self._any_clipped or last_step in data or last_step | 0x80 in data:
+            last = (heard & 0x7F) == last_step
             self.clipped = np.zeros(self.clipped.size, np.bool_)
             self.clipped[hot] = np.add.reduce(last, axis=1, dtype=np.uint8) >= 2
             self._any_clipped = bool(self.clipped.any())
@@ -212,7 +215,7 @@ class Detectors:
             other.fill(False)
         else:
             np.copyto(other, cadences)
-        if self._dtmf is not None and self._dtmf.any_sounding:
+        if self._dtmf is not None and self._dtmf.any_going:
             other |= self._dtmf.going
         if self._connect is not None and self._connect.running:
             other |= self._connect.sounding

@@ -50,8 +50,12 @@ _LEAST: Final = 10 ** (-47 / 10)
 """Sign that is worth a look, mean square."""
 _ECHO: Final = 0.03
 """Of the power of a digit: what has less of a sign is its echo."""
-_PAIR: Final = np.float32(0.65)
+_PAIR: Final = 0.65
 """Of the energy above 480 Hz, that the strongest tone of either group hold together."""
+_PAIRS: Final = np.hstack(
+    [np.repeat(np.eye(4), 4, 0), np.tile(np.eye(4), (4, 1)), np.tile([-_PAIR, _PAIR], (16, 1))], dtype=np.float32
+)
+"""`[16, 10]`: from the power of the eight tones, the energy and what is below 480 Hz to what each pair holds beyond."""
 _SILENT: Final = np.float32(0.35**2)
 """Power of a tone, of that in the digit, under which it is not there."""
 _SURE_HOPS: Final = np.float32(2.85)
@@ -71,6 +75,7 @@ _AS_BEFORE: Final = np.float32(1.6)
 _BEND: Final = np.float32(0.094)
 """By which a tone's power is to be raised that turns by a radian in a hop."""
 _NOTHING: Final = np.float32(1e-12)
+_EVERY: Final = np.ones(_HOPS, np.float32)
 _NUMBERS: Final = np.arange(_HOPS)
 _EARLY: Final = np.where(_NUMBERS < _HOPS - 2, np.float32(0.5), np.float32(-0.5))
 _MIDDLE_OF_EMPTY: Final = _NUMBERS.astype(np.float32) + _EARLY
@@ -95,23 +100,21 @@ _BEGINNING: Final = np.stack(
 _ENDED: Final = np.where(_PAUSES[:, -2] == 1, _HOPS - 3, np.where(_PAUSES[:, -1] == 1, _HOPS - 2, 0))
 """The first hop of a pause that ends with the last or the last but one hop; 0 without."""
 
-# Rows of what is known hop by hop of channels that may say a digit: of its two tones amplitude and phase (real parts,
-# imaginary parts) and mean squares; amplitude of both together, of that in the fullest of the last five hops, 0 before
-# the last pause's end; energy of all, and of what is below 480 Hz; what the bank heard.
-_LINE, _POWER, _AMOUNT, _BELOW, _HEARD = slice(0, 4), slice(4, 6), 6, 8, slice(9, 13)
-_POWERS, _ENERGIES_AND_HEARD = slice(4, 7), slice(7, 13)
-_MEASURED, _KNOWN = slice(4, 9), slice(0, 9)
+# Rows of what is known hop by hop of channels that may say a digit: of its two tones mean squares; amplitude of both
+# together, of that in the fullest of the last five hops, 0 before the last pause's end; energy of all, and of what is
+# below 480 Hz; what the bank heard, of which nobody asks once amplitude and phase of the tones are known.
+_POWER, _AMOUNT, _BELOW, _HEARD = slice(0, 2), 2, 4, slice(5, 9)
+_POWERS, _ENERGIES_AND_HEARD = slice(0, 3), slice(3, 9)
+_MEASURED = slice(0, 5)
 # Rows of what is known of the digit as a whole: sums of the five rows `_MEASURED` over its full hops (the third is its
 # length); of either tone the energy in these that is steady, the mean square, this over the length, and the part of
 # that above 480 Hz; what was below before, over the length; by how much either frequency is off; amount in the first
 # two hops; 1; by how much it is off, with the sign.
 _SUMS, _LENGTH, _STEADY, _MEAN, _WHOLE, _ABOVE = slice(0, 5), 2, slice(5, 7), slice(7, 9), slice(9, 11), slice(11, 13)
 _BEFORE, _OFF, _FIRST, _UNITY, _SIGNED, _QUANTITIES = 13, slice(14, 16), slice(16, 18), 18, slice(19, 21), 21
-# Rows of margins: the first eleven must be positive, but in place of each of the last three of them it may be the row
-# three further on, of which the last stands for all that follow.
-_MUST, _EITHER, _OR, _ALL_OF, _OR_ALL_OF = slice(0, 11), slice(8, 11), slice(11, 14), slice(13, 17), 13
 
 Floats = NDArray[np.float32]
+Phasors = NDArray[np.complex64]
 Flags = NDArray[np.bool_]
 Indices = NDArray[np.intp]
 Pauses = NDArray[np.int16]
@@ -157,6 +160,21 @@ def _margins() -> Floats:
 
 
 _MARGINS: Final = _margins()
+_BIT_OF_MARGIN: Final = (1 << np.arange(17)).astype(np.int32)
+
+
+def _digits() -> Flags:
+    """`[131072]`: by the number whose bits say which margins are positive, whether that is a digit. The first eleven
+    must be, but in place of each of the last three of them it may be the one three further on, of which the last stands
+    for all that follow."""
+    number = np.arange(1 << 17)
+    either = number >> 8
+    either |= number >> 11 & 3 | (number >> 13 == 0b1111) << 2
+    digits: Flags = (number & 0xFF == 0xFF) & (either & 0b111 == 0b111)
+    return digits
+
+
+_DIGITS: Final = _digits()
 
 
 class Dtmf:
@@ -183,17 +201,18 @@ class Dtmf:
         self._signs = np.zeros((2, channels), np.bool_)
         self._told = np.zeros(channels, np.bool_)
         """A digit was reported and goes on."""
-        self._going = np.zeros(channels, np.intp)
-        """Its number."""
+        self._number = np.zeros(channels, np.intp)
+        """Which."""
         self._count = 0
-        self.sounding = np.zeros(channels, np.bool_)
-        """`[channels]`: something like a digit is being heard."""
-        self.any_sounding = False
 
     @property
     def going(self) -> NDArray[np.bool_]:
         """`[channels]`: a digit was reported and goes on."""
         return self._told
+
+    @property
+    def any_going(self) -> bool:
+        return self._count > 0
 
     def step(self, hop: int, out: Reports) -> None:
         """The two hops after hop number `hop`."""
@@ -203,9 +222,6 @@ class Dtmf:
         look = np.logical_and(self._signs[0], self._signs[1], out=self._signs[0])
         if self._count:
             look ^= self._told
-        if self.any_sounding:
-            np.copyto(self.sounding, self._told)
-            self.any_sounding = self._count > 0
         c = look.nonzero()[0]
         if c.size:
             self._sift(hop, c, out)
@@ -213,9 +229,8 @@ class Dtmf:
     def _sift(self, hop: int, c: Indices, out: Reports) -> None:
         """Of channels `c`, those where two tones hold the energy, or a digit was going on."""
         bank = self._bank
-        of_rows = bank.flat.take(self._sift_at[bank.turn] + c)
-        pairs = (of_rows[:4, None] + of_rows[4:8]).reshape(16, -1)
-        kept = np.maximum.reduce(pairs, 0) > _PAIR * (of_rows[8] - of_rows[9])
+        pairs = _PAIRS.dot(bank.flat.take(self._sift_at[bank.turn] + c))
+        kept = np.maximum.reduce(pairs, 0) > 0
         told = self._told.take(c)
         if self._count:
             kept |= told
@@ -223,66 +238,63 @@ class Dtmf:
         if which.size:
             code = pairs.argmax(0)
             if self._count:
-                np.copyto(code, self._going.take(c), where=told)
+                np.copyto(code, self._number.take(c), where=told)
             if which.size < c.size:
                 c, code, told = c.take(which), code.take(which), told.take(which)
-            self.sounding[c] = True
-            self.any_sounding = True
             self._follow(hop + 2 - _HOPS, c, code, told, out)
 
     def _follow(self, first: int, c: Indices, code: Indices, told: Flags, out: Reports) -> None:
         """Ends of digits on channels `c`; beginnings of others, where they have become long enough. Hop number `first`
         is the oldest that is looked at."""
-        known = self._read(first, c, code)
+        line, known = self._read(first, c, code)
         power = known[_POWERS]
-        fullest = np.maximum.reduce(power[..., 5:], 2, keepdims=True)
-        fullest += _NOTHING
-        filling = power / fullest
+        filling = power / np.maximum.reduce(power[..., 5:], 2, keepdims=True, initial=_NOTHING)
         silent = np.minimum(filling[0], filling[1]) <= _SILENT
         pauses = silent.dot(_BIT_OF_HOP)
         amount = np.sqrt(filling[2], out=known[_AMOUNT])
         if self._count:
             self._end(first, c, told, pauses, amount, out)
         amount *= _SINCE.take(pauses, 0)
-        due = np.add.reduce(amount, 1) >= _SURE_HOPS
+        due = np.vecdot(amount, _EVERY) >= _SURE_HOPS
         d = np.greater(due, told, out=due).nonzero()[0]
         if d.size:
-            self._judge(first, c.take(d), code.take(d), pauses.take(d), known[_KNOWN].take(d, 1), out)
+            known = known[_MEASURED].take(d, 1)
+            self._judge(first, c.take(d), code.take(d), pauses.take(d), line.take(d, 1), known, out)
 
-    def _read(self, first: int, c: Indices, code: Indices) -> Floats:
-        """`[13, n, hops]`: what is known of channels `c` if they say digits `code`; the amount is still its square."""
+    def _read(self, first: int, c: Indices, code: Indices) -> tuple[Phasors, Floats]:
+        """`[2, n, hops]`: the two tones of digits `code` on channels `c`. `[9, n, hops]`: what is known of them; the
+        amount is still its square."""
         bank = self._bank
         at = self._at[bank.turn].take(code, 1)
         at += c[:, None]
-        known = np.empty((13, c.size, _HOPS), np.float32)
+        known = np.empty((9, c.size, _HOPS), np.float32)
         bank.flat.take(at, out=known[_ENERGIES_AND_HEARD], mode="clip")
         parts = self._unmixing[first % _PHASES // 2].take(code, 2)
         parts *= known[_HEARD, None]
-        line = np.add.reduce(parts, 0, out=known[_LINE])
-        squares = line * line
-        power = np.add(squares[:2], squares[2:], out=known[_POWER])
+        line: Phasors = np.add.reduce(parts, 0)
+        squares = np.square(line.view(np.float32))
+        power = np.add(squares[..., ::2], squares[..., 1::2], out=known[_POWER])
         np.add(power[0], power[1], out=known[_AMOUNT])
-        return known
+        return line, known
 
-    def _judge(self, first: int, c: Indices, code: Indices, pauses: Pauses, known: Floats, out: Reports) -> None:
+    def _judge(
+        self, first: int, c: Indices, code: Indices, pauses: Pauses, line: Phasors, known: Floats, out: Reports
+    ) -> None:
         """Report those that are digits."""
         of_code = self._of_code.take(code, 2)
         q = np.empty((_QUANTITIES, c.size), np.float32)
-        turn = _steadiness(known, q)
+        turn = _steadiness(line, known, q)
         deviation = np.multiply(turn, of_code[0], out=q[_SIGNED])
         deviation += of_code[1]
         np.abs(deviation, out=q[_OFF])
-        np.multiply(q[_MEAN], q[_LENGTH], out=q[_WHOLE])
-        np.multiply(q[_WHOLE], of_code[2], out=q[_ABOVE])
+        whole = np.multiply(q[_MEAN], q[_LENGTH], out=q[_WHOLE])
+        np.multiply(whole, of_code[2], out=q[_ABOVE])
         beginning = _BEGINNING.take(pauses, 1)
         np.vecdot(beginning[1:], known[_AMOUNT], out=q[_FIRST])
         before = np.minimum.reduce(np.maximum(known[_BELOW], beginning[0]), 1)
         np.multiply(before, q[_LENGTH] + _HELD, out=q[_BEFORE])
         q[_UNITY] = 1
-        margin = _MARGINS @ q
-        np.minimum.reduce(margin[_ALL_OF], 0, out=margin[_OR_ALL_OF])
-        np.maximum(margin[_EITHER], margin[_OR], out=margin[_EITHER])
-        sure = (np.minimum.reduce(margin[_MUST], 0) > 0).nonzero()[0]
+        sure = _DIGITS.take(_BIT_OF_MARGIN.dot(_MARGINS.dot(q) > 0)).nonzero()[0]
         if sure.size:
             hops = (first + 2 + _BEGAN.take(pauses.take(sure))).tolist()
             self._begin(c.take(sure).tolist(), code.take(sure).tolist(), hops, q.take(sure, 1).T.tolist(), out)
@@ -296,7 +308,7 @@ class Dtmf:
                 "twist_db": round(100 * log10(high / low)) / 10,
             }
             out.begin(channel, "dtmf", HOP * (hop - sum(of_digit[_FIRST])), DIGITS[number], 1.0, evidence)
-            self._told[channel], self._going[channel] = True, number
+            self._told[channel], self._number[channel] = True, number
             self._bar[channel] = max(_LEAST, _ECHO * (low + high))
             self._count += 1
 
@@ -313,7 +325,7 @@ class Dtmf:
                 self._count -= 1
 
 
-def _steadiness(known: Floats, q: Floats) -> Floats:
+def _steadiness(line: Phasors, known: Floats, q: Floats) -> Floats:
     """Of two steady tones that are most like what was heard: by how much they turn in a hop `[2, n]`, radians. Into
     `q` come their mean squares, how much of their energy is steady, and the sums."""
     # What holds little of the digit says little of it.
@@ -321,9 +333,7 @@ def _steadiness(known: Floats, q: Floats) -> Floats:
     np.vecdot(known[_MEASURED], held, out=q[_SUMS])
     amount = np.minimum(known[_AMOUNT], held)
     filled = np.vecdot(amount, amount)
-    line = np.empty((2, *amount.shape), np.complex64)
-    np.multiply(known[:2], amount, out=line.real)
-    np.multiply(known[2:4], amount, out=line.imag)
+    line *= amount
     turns = np.vecdot(line[..., :-1], line[..., 1:])
     turn: Floats = np.arctan2(turns.imag, turns.real)
     # The middle of what a hop holds is late in the digit's first hop, early in its last one.
@@ -342,10 +352,10 @@ def _steadiness(known: Floats, q: Floats) -> Floats:
     return turn
 
 
-def _unmixing(bank: Bank, rows: Indices) -> tuple[Floats, Floats]:
-    """For hops from number f on, at `[f % 20 // 2]` the weights `[4, 4, digits, hops]` that turn what the bank's
-    `rows[4, digits]` hear of the digit into real parts and imaginary parts of its two tones. And `[2, digits]`: the
-    part of either tone that lies above 480 Hz, in the mean over its phases."""
+def _unmixing(bank: Bank, rows: Indices) -> tuple[Phasors, Floats]:
+    """For hops from number f on, at `[f % 20 // 2]` the weights `[4, 2, digits, hops]` that turn what the bank's
+    `rows[4, digits]` hear of the digit into its two tones. And `[2, digits]`: the part of either tone that lies above
+    480 Hz, in the mean over its phases."""
     weights = np.zeros((_PHASES, 4, 4, 16), np.float32)
     part = np.zeros((2, 16), np.float32)
     angle = 2 * np.pi / 8000 * np.arange(_PHASES * HOP).reshape(_PHASES, HOP)
@@ -360,4 +370,5 @@ def _unmixing(bank: Bank, rows: Indices) -> tuple[Floats, Floats]:
         weights[..., code] = np.linalg.inv(heard @ tones.swapaxes(1, 2)).swapaxes(1, 2)
         part[:, code] = (above * above).sum(2).mean(0).reshape(2, 2).mean(0) / HOP
     hops = (np.arange(0, _PHASES, 2)[:, None] + _NUMBERS) % _PHASES
-    return np.ascontiguousarray(weights[hops].transpose(0, 2, 3, 4, 1)), part
+    tones_of = weights[:, :, :2] + 1j * weights[:, :, 2:]
+    return np.ascontiguousarray(tones_of[hops].transpose(0, 2, 3, 4, 1), np.complex64), part
