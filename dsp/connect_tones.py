@@ -267,7 +267,13 @@ class ConnectTones:
         even: NDArray[np.bool_] = (seen.uneven < 0.055) | ((tone == _ANS) & (seen.uneven < 0.35) & (seen.waving > 0.75))
         even |= (seen.uneven < 0.1) & (seen.smooth_uneven < 0.04) & (seen.smooth_straight > 0.995)
         clean: NDArray[np.bool_] = even & (seen.share > 0.92) & (seen.straight > 0.98) & ((seen.before < 0.3) | answer)
-        clean |= (seen.share > 0.7) & (seen.straight > 0.993) & (seen.uneven < 0.028) & ((seen.before < 0.6) | answer)
+        steady = (seen.uneven < 0.08) & (seen.smooth_uneven < 0.02) & (seen.smooth_straight > 0.998)
+        steady |= (tone == _ANS) & (seen.uneven < 0.2) & (seen.waving > 0.9)
+        clean |= (
+            steady
+            & (seen.straight > 0.985)
+            & np.where(answer, seen.share > 0.55, (seen.share > 0.7) & (seen.before < 0.6))
+        )
         clean &= (seen.solid > 0.9) & (seen.begun > 0.6) & (seen.begun < 1.6)
         clean &= (hops < np.where(tone == _CNG, 35, 55)) & (tone != _CT)
         clean &= np.abs(seen.hz) <= self._tolerance[tone]
