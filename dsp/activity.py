@@ -72,11 +72,11 @@ class Activity:
         self.noise_floor_dbm0 = np.full(channels, _FLOOR_TOP, np.float32)
         self.steps = 0
         self._quietest = np.full((_PARTS, 2, channels), _FLOOR_TOP, np.float32)
-        self._loudest = np.full((_PARTS, 2, channels), _FLOOR_TOP, np.float32)
+        self._spread = np.zeros((_PARTS, 2, channels), np.float32)
         self._bars = np.empty((2, 2, channels), np.float32)
         self._over = np.empty((2, 2, channels), np.bool_)
         self._recent = np.zeros(channels, np.uint8)
-        self._set_floors(self._quietest[0], np.zeros_like(self._loudest[0]))
+        self._set_floors(self._quietest[0], self._spread[0])
 
     @property
     def slot(self) -> int:
@@ -157,16 +157,18 @@ class Activity:
         part = self.steps // _PART_STEPS - 1
         first = part * _PART_STEPS % LEVELS
         levels = self._levels[first : first + _PART_STEPS]
-        quietest, loudest = self._quietest, self._loudest
-        np.add.reduce(levels[:, :2], axis=0, out=quietest[part % _PARTS])
-        quietest[part % _PARTS] /= _PART_STEPS
-        np.maximum.reduce(levels[:, :2], axis=0, out=loudest[part % _PARTS])
+        quietest, spread, at = self._quietest, self._spread, part % _PARTS
+        np.add.reduce(levels[:, :2], axis=0, out=quietest[at])
+        quietest[at] /= _PART_STEPS
+        np.maximum.reduce(levels[:, :2], axis=0, out=spread[at])
+        spread[at] -= quietest[at]
         floors = np.minimum.reduce(quietest, axis=0)
-        lately = np.arange(part + 1 - _STILL_PARTS, part + 1) % _PARTS
-        last = np.minimum.reduce(quietest[lately], axis=0)
-        still = np.maximum.reduce(loudest[lately, 0], axis=0) - last[0] < _STILL_DB
+        lately = quietest.take(range(part + 1 - _STILL_PARTS, part + 1), 0, mode="wrap")
+        last = np.minimum.reduce(lately, axis=0)
+        lately += spread.take(range(part + 1 - _STILL_PARTS, part + 1), 0, mode="wrap")
+        still = np.maximum.reduce(lately[:, 0], axis=0) - last[0] < _STILL_DB
         np.copyto(floors, last, where=still)
-        self._set_floors(floors, np.minimum.reduce(loudest - quietest, axis=0))
+        self._set_floors(floors, np.minimum.reduce(spread, axis=0))
 
     def _set_floors(self, floors_dbm0: NDArray[np.float32], spread_db: NDArray[np.float32]) -> None:
         """`[2, channels]`: the quietest 160 ms lately, of the whole and of the voiced level, and how far the loudest
