@@ -7,10 +7,10 @@ Every 80 ms the tones that stand out now and 40 ms ago are read from the bank's 
 its share of the energy and turns from the hop before as its frequency wants. What has run for 180 ms is measured whole
 (`dsp.tone_runs`).
 
-- A tone that is clean (nearly all of the energy, straight, even, beginning at once) is reported then.
-- One with a second signal on the line (somebody says hello, ring-back) is believed for its length: CNG when it ends
-  within 425 to 575 ms of its beginning, an answer tone after 0.6 s. Notes of music have the share or the
-  length but rarely both, and fade.
+- A tone that is clean (most of the energy, straight, even, beginning at once) is reported then.
+- One with a second signal on the line as loud (somebody speaks) is believed for its length: CNG when it ends within 425
+  to 575 ms of its beginning, an answer tone after 0.6 s. Even and straight are asked of the tone in a band of 20 Hz,
+  where hum and voices hardly show. Notes of music have the share or the length but rarely both, and fade.
 - A calling tone is reported when it ends: 1300 Hz that goes on is the idle mark of V.23.
 
 The kind of a 2100 Hz tone, first reported as `ans`, is told later (`dsp.answer_kinds`). What was reported is
