@@ -87,6 +87,12 @@ KINDS: dict[str, AlarmKind] = {
         "The disk is full: recording has stopped",
         "Make room at once; recording goes on by itself when there is enough free space.",
     ),
+    "waited_for_room": AlarmKind(
+        "critical",
+        "The disk was full at the start: nothing was recorded",
+        "The daemon waited until there was room; calls meanwhile were not recorded. Find out what filled the disk.",
+        event=True,
+    ),
     "journal_broken": AlarmKind(
         "critical",
         "The journal is damaged",

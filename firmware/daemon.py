@@ -4,7 +4,7 @@ Nothing is touched before the configuration is known to be good and the data fol
 it cleanly: open recordings are sealed, the ledger is closed. SIGHUP has the configuration file looked at: what is
 wrong with it is an alarm, and what is right takes effect at the next start. If a thread of the path from the cards to
 the disk has died, the process ends with an error so that it is started again: what was being recorded is recovered
-then.
+then. A disk that is full at the start is waited for.
 """
 
 import argparse
@@ -17,16 +17,17 @@ import resource
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from firmware import spool
 from firmware.alarms import Alarms
 from firmware.box import VERSION, Box, Failed
 from firmware.cards.make import make_cards
-from firmware.clock import SystemClock
+from firmware.clock import NS, SystemClock
 from firmware.commands import Commands
 from firmware.config import CONFIG_NAME, Config, ConfigError, system_zone
 from firmware.config_file import default_text, load, save
@@ -40,6 +41,10 @@ FILES_OF_A_LINE = 4
 """Audio and events of its recording, and of the one before while that is being sealed."""
 OTHER_FILES = 1024
 """Connections, journal, catalogue, and what else is open."""
+
+FULL_BYTES = 1 << 20
+"""Where less is free, whatever fails at the start is laid to the full disk."""
+FULL_AGAIN_S = 2.0
 
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
@@ -76,8 +81,8 @@ def _start(data: Path, config_path: Path | None) -> int:
         config = save(data / CONFIG_NAME, default_text(system_zone()))
     _allow_files(len(config.lines))
     clock, rng = SystemClock(), random.SystemRandom()
-    ledger = _ledger(data, config, clock, rng)
-    return asyncio.run(_run(data, config, config_path or data / CONFIG_NAME, clock, rng, ledger))
+    taken = _take(data, config, clock, rng)
+    return asyncio.run(_run(data, config, config_path or data / CONFIG_NAME, clock, rng, taken))
 
 
 def _configuration(path: Path) -> Config:
@@ -117,37 +122,70 @@ def _allow_files(lines: int) -> None:
         )  # fmt: skip
 
 
-def _ledger(data: Path, config: Config, clock: SystemClock, rng: random.Random) -> Ledger:
+class _Taken(NamedTuple):
+    """The data folder is ours, and what was found in it."""
+
+    ledger: Ledger
+    foreign: list[tuple[Path, str]]
+    setup_code: str | None
+    waited_s: float
+    """For room on a full disk."""
+
+
+def _take(data: Path, config: Config, clock: SystemClock, rng: random.Random) -> _Taken:
+    """A disk that is full is waited for: nothing could be recorded there anyway, and as soon as there is room
+    everything goes on by itself."""
+    since_ns, waits = clock.monotonic_ns(), False
+    while True:
+        try:
+            ledger, foreign, code = _opened(data, config, clock, rng)
+            return _Taken(ledger, foreign, code, (clock.monotonic_ns() - since_ns) / NS if waits else 0.0)
+        except LockedError as error:
+            raise CannotStart(EXIT_DATA_FOLDER, f"The daemon cannot start: {error}") from error
+        except RecorderError as error:
+            if not _is_full(data):
+                raise CannotStart(EXIT_LEDGER, f"The daemon cannot start: {error}") from error
+            if not waits:
+                log.critical("Nothing is recorded, the daemon waits until the disk has room: %s", error)
+                waits = True
+        time.sleep(FULL_AGAIN_S)
+
+
+def _opened(
+    data: Path, config: Config, clock: SystemClock, rng: random.Random
+) -> tuple[Ledger, list[tuple[Path, str]], str | None]:
+    days = config.storage.trash_days, config.storage.data_grace_days
+    ledger = Ledger.open(data, clock, rng, trash_days=days[0], data_grace_days=days[1])
     try:
-        return Ledger.open(
-            data, clock, rng, trash_days=config.storage.trash_days, data_grace_days=config.storage.data_grace_days
-        )
-    except LockedError as error:
-        raise CannotStart(EXIT_DATA_FOLDER, f"The daemon cannot start: {error}") from error
-    except RecorderError as error:
-        raise CannotStart(EXIT_LEDGER, f"The daemon cannot start: {error}") from error
+        return ledger, spool.take(ledger, data / "web" / "spool"), ledger.setup_code()
+    except BaseException:  # Whatever it was, the folder is given back; it is raised again.
+        ledger.close()
+        raise
+
+
+def _is_full(data: Path) -> bool:
+    stat = os.statvfs(data)
+    return stat.f_bavail * stat.f_frsize < FULL_BYTES or (stat.f_files > 0 and stat.f_favail == 0)
 
 
 async def _run(
-    data: Path, config: Config, config_path: Path, clock: SystemClock, rng: random.Random, ledger: Ledger
+    data: Path, config: Config, config_path: Path, clock: SystemClock, rng: random.Random, taken: _Taken
 ) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    foreign = spool.take(ledger, data / "web" / "spool")
-    code = ledger.setup_code()
-    box = Box(data, config, clock, rng, ledger, make_cards(config, data))
+    box = Box(data, config, clock, rng, taken.ledger, make_cards(config, data))
     commands = Commands(box)
     server = ControlServer(data, commands.answer, {"watch": commands.watch, "listen": commands.listen})
     loop.add_signal_handler(signal.SIGHUP, _look_at_configuration, config_path, config, box.alarms)
     loop.set_exception_handler(partial(_internal, box.alarms))
     try:
         box.start()
-        _tell_findings(box.alarms, ledger, foreign)
+        _tell_findings(box.alarms, taken)
         await server.start()
-        if code is not None:
-            sys.stderr.write(f"setup code: {code}\n")
+        if taken.setup_code is not None:
+            sys.stderr.write(f"setup code: {taken.setup_code}\n")
         log.info("ready: version %s, pid %d, %d lines, data in %s", VERSION, os.getpid(), len(config.lines), data)
         gc.collect()
         gc.freeze()
@@ -176,9 +214,11 @@ async def _until(stop: asyncio.Event, box: Box) -> int:
     return EXIT_FAILED
 
 
-def _tell_findings(alarms: Alarms, ledger: Ledger, foreign: list[tuple[Path, str]]) -> None:
+def _tell_findings(alarms: Alarms, taken: _Taken) -> None:
     """What the start found, as alarms and in the log."""
-    found = ledger.findings
+    ledger, found = taken.ledger, taken.ledger.findings
+    if taken.waited_s:
+        alarms.raise_("waited_for_room", "disk", seconds=round(taken.waited_s))
     if found.rebuilt:
         log.warning("The catalogue was made anew from recordings and journal: %s", found.rebuilt)
     if found.recovered:
@@ -188,7 +228,7 @@ def _tell_findings(alarms: Alarms, ledger: Ledger, foreign: list[tuple[Path, str
         alarms.raise_(JOURNAL_BROKEN, "journal", reason=" ".join(found.journal_broken))
     if found.refused:
         alarms.raise_("reconcile_refused", "catalogue", reason=found.refused)
-    for path, why in [*found.damaged, *foreign]:
+    for path, why in [*found.damaged, *taken.foreign]:
         name = str(path.relative_to(ledger.data)) if path.is_relative_to(ledger.data) else str(path)
         alarms.raise_("foreign_file", name, reason=why)
 

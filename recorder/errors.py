@@ -37,6 +37,10 @@ class CatalogueError(RecorderError):
     """The catalogue is damaged, full or could not be opened."""
 
 
+class FolderError(RecorderError):
+    """The disk refuses what the data folder needs to be taken."""
+
+
 class LockedError(RecorderError):
     """Another process owns the data folder."""
 

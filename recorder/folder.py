@@ -9,11 +9,12 @@ from recorder import disk
 from recorder.catalogue import Catalogue
 from recorder.chain import FIRST_HASH
 from recorder.commits import applied
-from recorder.errors import CatalogueError, LockedError, remedy
+from recorder.errors import CatalogueError, FolderError, LockedError, remedy
 
 
 def lock(data: Path) -> int:
-    """Holds the folder until the descriptor is closed. Raises `LockedError` naming the process that has it."""
+    """Holds the folder until the descriptor is closed. Raises `LockedError` naming the process that has it, or
+    `FolderError`."""
     path = data / "lock"
     try:
         data.mkdir(parents=True, exist_ok=True)
@@ -28,8 +29,12 @@ def lock(data: Path) -> int:
         raise LockedError(
             f"{data}: the data folder is in use by process {owner}. Stop it first, or use another folder (--data)."
         ) from error
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+    try:
+        # Never cut and written anew: that would need a free block on a disk that may be full.
+        os.pwrite(fd, b"%-10d\n" % os.getpid(), 0)
+    except OSError as error:
+        os.close(fd)
+        raise FolderError(f"{path}: the process cannot be named in it ({error.strerror}). {remedy(error)}") from error
     return fd
 
 

@@ -1,4 +1,5 @@
-"""A disk that fills while lines talk: the box says so, keeps what it has, and goes on by itself when there is room.
+"""A disk that fills while lines talk, or is full at the start: the box says so, keeps what it has, and goes on by
+itself when there is room.
 
 A real small file system (tmpfs), the real daemon. Twice: with the floor that is meant to be met first, and without
 one to speak of, so that writes themselves are refused.
@@ -6,6 +7,7 @@ one to speak of, so that writes themselves are refused.
 
 import errno
 import os
+import random
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,10 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from firmware.clock import SystemClock
+from firmware.wire import Client
 from recorder.catalogue import Catalogue
+from recorder.ledger import Ledger
 from recorder.model import Query, Recording, State, StopReason, Trigger
 from recorder.wav import load
-from tests.box import Box, wait_for
+from tests.box import Box, Process, wait_for
 from tests.material import stretch, write_wav
 from tests.recorder.test_faults import small_disk
 
@@ -112,3 +117,43 @@ def test_a_full_disk_is_said_and_what_was_recorded_stays(
                 continue
             heard = audio[max(0, begin) : begin + len(source)]
             assert np.array_equal(heard, source[max(0, -begin) : max(0, -begin) + len(heard)])
+
+
+def fill_block(data: Path) -> None:
+    """Leaves so little of the journal's last block that no entry fits any more."""
+    path = data / "journal" / "000001.journal"
+    with closing(Ledger.open(data, SystemClock(), random.Random(1))) as ledger:
+        before = path.stat().st_size
+        ledger.operation("x", "console:test")
+        entry = path.stat().st_size - before
+        ledger.operation("x" * (-(path.stat().st_size + entry + 30) % 4096), "console:test")
+    assert -path.stat().st_size % 4096 < 40
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_disk_that_is_full_at_the_start_is_waited_for(disk: Path, begun: bool) -> None:
+    """`begun`: the folder was in use before, and it is the journal that cannot go on; else not even the lock can."""
+    data = disk / "data"
+    if begun:
+        with Box(data, configuration(1)) as box:
+            box.stop()
+        fill_block(data)
+    else:
+        data.mkdir()
+        (data / "linekeep.toml").write_text(configuration(1))
+    ballast = fill(disk, 0)
+    daemon = Process("-m", "firmware", "--data", str(data))
+    try:
+        told = daemon.line("the daemon waits until the disk has room: ")
+        assert "The disk is full: make room" in told and ("journal" if begun else "lock") in told
+        os.unlink(ballast)
+        daemon.line("ready: ")
+        with Client.connect(data) as client:
+            (alarm,) = [a for a in client.call("alarm.list")["alarms"] if a["code"] == "waited_for_room"]
+            assert alarm["severity"] == "critical" and alarm["values"]["seconds"] >= 1
+            assert client.call("key", line=1, on=True, actor={"kind": "user", "name": "li"})["handle"]
+            wait_for("a recording", lambda: client.call("lines")["lines"][0]["recorded_s"] > 0.5)
+    finally:
+        code = daemon.stop()
+    assert code == 0, "".join(daemon.output)
+    assert [row.state for row in rows(data)] == [State.SEALED]
