@@ -252,6 +252,9 @@ class Cadence:
         self._match(None, out)
         if self._told is None and len(stretches) >= 3:
             self._rings_again(stretches[-3:], out)
+        if self._told is None:
+            self._look_at(burst, out)
+            self.sounding = False
         return self._looks(burst, burst.end)
 
     def disturbed(self, step: int) -> list[int]:

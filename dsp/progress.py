@@ -42,8 +42,10 @@ _ECHO_STEPS: Final = 8
 _RISE: Final = np.float32(12)
 _BESIDE: Final = np.float32(10 ** (-20 / 10))
 _ANYWAY: Final = np.float32(10 ** (-8 / 10))
-_OTHERS: Final = 3
+_OTHERS: Final = 2
 """Double steps: a pair is recognised only some time after it began."""
+_STEPS: Final = 4
+"""Looked at together."""
 _BRIEF_STEPS: Final = 8
 _SHORTEST_STEPS: Final = 3
 _STILL_HZ2: Final = 6.0**2
@@ -56,6 +58,8 @@ _NOW, _SEEN, _SINCE, _TOP, _LAST, _COUNT, _POWER, _HZ, _POWER2, _HZ2, _NEW_POWER
 what sounds began; the power of the burst that sounds or of the last; the last step in which a tone was followed; sums
 over the steps of the burst; power and distance in Hz of its last step, which may be cut: not in the sums yet."""
 
+_LINE_HOPS: Final = _PAIR_HOPS + 2 * (_STEPS - 1)
+"""From the first of these steps' windows to the end of the last."""
 _NOTHING: Final = np.array([[-1.0], *[[0.0]] * 6])
 """The first step to be counted is what is the newest after the next."""
 
@@ -63,12 +67,12 @@ Ints = NDArray[np.intp]
 Floats = NDArray[np.float32]
 State = NDArray[np.float64]
 Found = tuple[Ints, Ints, NDArray[np.int8], Floats, Floats]
-"""Which of two steps, channels, what sounds there (1 + the set), its power in two hops, its distance from the nominal
+"""Which of the steps, channels, what sounds there (1 + the set), its power in two hops, its distance from the nominal
 frequency in Hz."""
 
 
 class Progress:
-    """Progress tones of one plan on `channels` channels. Two steps are looked at together, every 40 ms."""
+    """Progress tones of one plan on `channels` channels. Four steps are looked at together, every 80 ms."""
 
     def __init__(self, channels: int, bank: Bank, plan: TonePlan, history: History) -> None:
         self._bank, self._patterns, self._plan, self._history = bank, Patterns(plan), plan, history
@@ -110,7 +114,7 @@ class Progress:
     def step(self, hop: int, out: Reports) -> None:
         """The two hops after hop number `hop`."""
         self._step, self._out = hop // 2, out
-        if self._step % 2 == 0:
+        if self._step % _STEPS != _STEPS - 1:
             return
         self._heard = None
         found = self._sounding()
@@ -118,7 +122,7 @@ class Progress:
             self._take(found)
         if self._watched.size:
             self._other_sounds()
-        for step in (self._step - 1, self._step):
+        for step in range(self._step - _STEPS + 1, self._step + 1):
             if step in self._looks:
                 self._look(self._looks.pop(step))
         self.lately = self._step - self._last_anywhere < _AGAIN_STEPS
@@ -126,14 +130,12 @@ class Progress:
     # What sounds.
 
     def _sounding(self) -> list[Found]:
-        """Where a set of the plan sounds in these two steps, with its number, power and distance in Hz."""
-        bank = self._bank
-        first = int(bank.slots(4)[0])
-        four = bank.energies[first : first + 4]
-        two = four[::2] + four[1::2]
-        least = np.maximum(two[:, 0], 2 * _LEVEL)
-        found = self._singles.sounding(two, least)
-        lines = self._lines.sounding(two, least) if self._lines is not None else None
+        """Where a set of the plan sounds in these steps, with its number, power and distance in Hz."""
+        first = int(self._bank.slots(2 * _STEPS)[0])
+        hops = self._bank.energies[first : first + 2 * _STEPS]
+        least = np.maximum(hops[::2, 0] + hops[1::2, 0], 2 * _LEVEL)
+        found = self._singles.sounding(hops, least)
+        lines = self._lines.sounding(hops, least) if self._lines is not None else None
         return [one for one in (found, lines) if one is not None]
 
     def _take(self, found: list[Found]) -> None:
@@ -144,39 +146,38 @@ class Progress:
             mask[c] = True
         channels = mask.nonzero()[0]
         self._place[channels] = np.arange(channels.size)
-        two = np.zeros((3, 2, channels.size))
+        what = np.zeros((3, _STEPS, channels.size))
         for t, c, k, power, hz in found:
             at = self._place[c]
-            two[0, t, at], two[1, t, at], two[2, t, at] = k, power, hz
+            what[0, t, at], what[1, t, at], what[2, t, at] = k, power, hz
         state = self._state.take(channels, axis=1)
-        self._advance(channels, state, *two)
+        self._advance(channels, state, *what)
         self._state[:, channels] = state
         self._busy = channels[state[_SEEN] + state[_NOW] > 0]
 
     def _advance(self, channels: Ints, state: State, k: State, power: State, hz: State) -> None:
-        """Two steps: no channel changes in both, as it takes two alike."""
+        """These steps: a change takes two alike."""
+        first = self._step - _STEPS + 1
         before, seen, since, top = state[: _TOP + 1]
-        fallen_below = _FALL * top * ((before > 0) | (since > self._step - _ECHO_STEPS))
-        k[0] *= power[0] >= fallen_below
-        k[1] *= power[1] >= np.maximum(fallen_below, _FALL * power[0])
-        now = np.empty_like(k)
-        now[0] = np.where(k[0] == seen, k[0], before)
-        now[1] = np.where(k[1] == k[0], k[1], now[0])
-        sounds = k > 0
-        state[_TOP] = np.where(
-            sounds[0] | sounds[1], np.maximum(np.maximum(fallen_below / _FALL, power[0]), power[1]), top
-        )
-        state[_SEEN] = k[1]
-        changed = (now[1] != before).nonzero()[0]
-        if changed.size:
-            at = self._step - 1 - (now[0] != before)[changed]
-            self._change(at, channels, state, changed, now[1, changed])
-        on = sounds & (k == now)
-        if not on.any():
-            return
-        state[_LAST, on[0] | on[1]] = self._last_anywhere = self._step
-        brief = state[_SINCE] > self._step - 1 - _BRIEF_STEPS
-        for t, those in enumerate((on[0] & brief, on[1])):  # Of long bursts every other step will do.
+        top *= (before > 0) | (since > first + 1 - _ECHO_STEPS)
+        tops = np.maximum.accumulate(np.concatenate([top[None], power]))
+        k *= power >= _FALL * tops[:-1]
+        now, seen_before = np.empty_like(k), np.concatenate([seen[None], k[:-1]])
+        alike, last = k == seen_before, before
+        for t in range(_STEPS):
+            now[t] = last = np.where(alike[t], k[t], last)
+        changes = now != np.concatenate([before[None], now[:-1]])
+        state[_SEEN], state[_TOP] = k[-1], tops[-1]
+        on = (k > 0) & (k == now)
+        if on.any():
+            state[_LAST, np.logical_or.reduce(on)] = self._last_anywhere = self._step
+        some_change = np.logical_or.reduce(changes, axis=1).tolist()
+        for t in range(_STEPS):
+            if some_change[t]:
+                changed = changes[t].nonzero()[0]
+                self._change(first + t - 1, channels, state, changed, now[t, changed])
+            # Of long bursts every other step will do.
+            those = on[t] if t % 2 else on[t] & (state[_SINCE] > first + t - _BRIEF_STEPS)
             i = those.nonzero()[0]
             if i.size:
                 _follow(state, i, power[t, i], hz[t, i])
@@ -196,8 +197,8 @@ class Progress:
 
     # What follows from it.
 
-    def _change(self, at: Ints, channels: Ints, state: State, changed: Ints, new: State) -> None:
-        """From steps `at` on these channels sound another set, or none."""
+    def _change(self, at: int, channels: Ints, state: State, changed: Ints, new: State) -> None:
+        """From step `at` on these channels sound another set, or none."""
         c, old = channels[changed], state.take(changed, axis=1)
         was = old[_NOW].astype(np.intp)
         since = old[_SINCE].astype(np.intp) - self._late[was]
@@ -205,7 +206,7 @@ class Progress:
         counts &= was > 0
         for i in counts.nonzero()[0].tolist():
             hz = float(old[_HZ, i] / max(old[_COUNT, i], 1))
-            burst = Stretch(int(was[i]), int(since[i]), int(at[i]), hz)
+            burst = Stretch(int(was[i]), int(since[i]), at, hz)
             channel = int(c[i])
             self._going_on[channel] = False
             if self._trusted(channel, burst):
@@ -217,7 +218,7 @@ class Progress:
             state[_COUNT:, changed[begun]] = _NOTHING
             for i in begun.tolist():
                 moments = self._patterns.moments.get(int(new[i]), ())
-                self._later(int(c[i]), [int(at[i]) + moment for moment in moments])
+                self._later(int(c[i]), [at + moment for moment in moments])
 
     def digit(self, channel: int) -> None:
         """A digit was reported on `channel`."""
@@ -321,21 +322,23 @@ class _Singles:
         together = np.array_equal(self._rows, self._rows[0] + np.arange(self._rows.size))
         self._powers = slice(first, first + self._rows.size) if together else bank.power_row + self._rows
         both = np.stack([self._rows, self._rows + len(bank.grid_hz)])
-        places = bank.places_of_sums(both, 4).reshape(-1, 2, self._rows.size, 2, 2)
+        places = bank.places_of_sums(both, 2 * _STEPS).reshape(-1, 2, self._rows.size, _STEPS, 2)
         self._places = np.ascontiguousarray(places.transpose(0, 1, 4, 3, 2))
         """`[turn, cosine and sine, hop, step, set]`"""
 
-    def sounding(self, two: Floats, least: Floats) -> Found | None:
-        """`two`: what `bank.energies` holds, of two steps; `least`: what is compared with."""
-        t, s, c = (two[:, self._powers] > self._share * least[:, None]).nonzero()
+    def sounding(self, hops: Floats, least: Floats) -> Found | None:
+        """`hops`: of `bank.energies`, two a step; `least`: what is compared with, by the step."""
+        own = hops[:, self._powers]
+        powers = own[::2] + own[1::2]
+        t, s, c = (powers > self._share * least[:, None]).nonzero()
         if not c.size:
             return None
-        bank, rows = self._bank, self._rows[s]
+        bank = self._bank
         re, im = bank.flat.take(self._places[bank.turn][..., t, s] + c)
         hz = np.arctan2(im[1] * re[0] - re[1] * im[0], re[1] * re[0] + im[1] * im[0])
         # What 10 ms of a tone beside the bank's frequency lose: 1 / sinc^2, by its series.
         u = np.square(hz * np.float32(0.5))
-        power = two[t, bank.power_row + rows, c] * (1 + u * (np.float32(1 / 3) + u * np.float32(1 / 15)))
+        power = powers[t, s, c] * (1 + u * (np.float32(1 / 3) + u * np.float32(1 / 15)))
         hz *= _TURN_HZ
         hz += self._shift[s]
         kept = ((power > _SHARE * least[t, c]) & (power > 2 * _LEVEL) & (np.abs(hz) <= self._tolerance[s])).nonzero()[0]
@@ -351,7 +354,7 @@ class _Lines:
         self._rows = np.array([bank.row(f) for f in lines], np.intp)
         tones = len(bank.grid_hz)
         both = np.concatenate([self._rows, self._rows + tones])
-        places = bank.places_of_sums(both, _PAIR_HOPS + 2).transpose(0, 2, 1)
+        places = bank.places_of_sums(both, _LINE_HOPS).transpose(0, 2, 1)
         self._places = np.ascontiguousarray(places.reshape(places.shape[0], -1, 1))
         self._numbers = np.array(numbers, np.int8) + np.int8(1)
         self._one, self._other = np.array([[lines.index(plan.sets[i][at]) for i in numbers] for at in (0, -1)])
@@ -364,24 +367,24 @@ class _Lines:
         self._bins = np.linspace(-reach, reach, 1 + int(np.ceil(2 * reach / _BIN_HZ))).astype(np.float32)
         self._matrix = _resolver(np.array([bank.grid_hz[r] for r in self._rows]) - np.array(lines), self._bins)
 
-    def sounding(self, two: Floats, least: Floats) -> Found | None:
+    def sounding(self, hops: Floats, least: Floats) -> Found | None:
         """As with single frequencies."""
         bank = self._bank
+        own = hops.take(self._powers, axis=1)
         # Rows leak into each other, so those of a set together show more than there is, never less.
-        near = np.logical_or.reduce((self._members @ two[:, self._powers]) > _NEAR * least[:, None], axis=1)
-        c = (near[0] | near[1]).nonzero()[0]
+        near = np.logical_or.reduce((self._members @ (own[::2] + own[1::2])) > _NEAR * least[:, None], axis=1)
+        c = np.logical_or.reduce(near).nonzero()[0]
         if not c.size:
             return None
-        slots = bank.slots(_PAIR_HOPS + 2)
-        hops = bank.flat.take(self._places[bank.turn] + c)
-        later = 4 * self._rows.size  # Two hops.
-        lines = self._matrix @ np.stack([hops[:-later], hops[later:]])
+        sums = bank.flat.take(self._places[bank.turn] + c).reshape(_LINE_HOPS, 2 * self._rows.size, -1)
+        windows = np.stack([sums[at : at + _PAIR_HOPS] for at in range(0, 2 * _STEPS, 2)])
+        lines = self._matrix @ windows.reshape(_STEPS, -1, c.size)
         np.square(lines, out=lines)
         n, bins = self._rows.size, self._bins.size
-        powers = lines.reshape(2, 2, n, bins, -1).sum(1)
+        powers = lines.reshape(_STEPS, 2, n, bins, -1).sum(1)
         power = powers.max(2)
-        energy = bank.energies[slots[:, None], 0, c]
-        bar = np.stack([energy[:-2].sum(0), energy[2:].sum(0)])
+        energy = bank.energies[bank.slots(_LINE_HOPS)[:, None], 0, c]
+        bar = np.stack([energy[at : at + _PAIR_HOPS].sum(0) for at in range(0, 2 * _STEPS, 2)])
         bar = np.maximum((_SHARE / _PAIR_HOPS) * bar, _LEVEL)
         one, other = power[:, self._one], power[:, self._other]
         held = one + other * self._paired

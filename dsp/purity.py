@@ -6,7 +6,7 @@ no one of them comes near. It begins and ends at one level: notes fade, swell or
 in the samples themselves.
 """
 
-from collections.abc import Sequence
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -16,6 +16,7 @@ from dsp.events import RATE
 
 LONGEST: Final = 5120
 """Samples; of longer bursts the last so many will do."""
+_SPECTRUM: Final = 2400
 _LOWEST_HZ, _HIGHEST_HZ = 200, 3800
 _LINE: Final = 10 ** (-22 / 10)
 _SHORT_LINE: Final = 10 ** (-19 / 10)
@@ -24,20 +25,31 @@ _PIECE: Final = 800
 """100 ms hold whole beats of every pair of the plans: 40, 50, 90 and 140 Hz."""
 _EVEN: Final = 1.26
 
+Floats = NDArray[np.float32]
 
-def is_pure(x: NDArray[np.float32], lines_hz: Sequence[float], reach_hz: float) -> bool:
+
+def is_pure(x: NDArray[np.float32], lines_hz: tuple[float, ...], reach_hz: float) -> bool:
     """`x`: samples of the burst without its edges; its lines lie within `reach_hz` of `lines_hz`."""
     pieces = x.size // _PIECE
     if pieces >= 2:
         cut = x[: pieces * _PIECE].reshape(pieces, _PIECE)
-        energies = np.einsum("pn,pn->p", cut, cut)
-        if energies.max() > _EVEN * energies.min():
+        energies = np.einsum("pn,pn->p", cut, cut).tolist()
+        if max(energies) > _EVEN * min(energies):
             return False
-    power = np.square(np.abs(np.fft.rfft(x * np.hanning(x.size))))
-    hz = np.arange(power.size) * (RATE / x.size)
-    own = np.zeros(power.size, np.bool_)
-    for line in lines_hz:
-        own |= np.abs(hz - line) <= reach_hz + 2.5 * RATE / x.size
-    other = ~own & (hz >= _LOWEST_HZ) & (hz <= _HIGHEST_HZ)
+    x = x[-_SPECTRUM:]
+    window, own, other = _weights(x.size, lines_hz, reach_hz)
+    spectrum = np.fft.rfft(x * window)
+    power = spectrum.real**2 + spectrum.imag**2
     line_share = _LINE if x.size >= _SHORT else _SHORT_LINE
-    return bool(power[other].max() <= line_share * power[own].max())
+    return bool((power * other).max() <= line_share * (power * own).max())
+
+
+@cache
+def _weights(n: int, lines_hz: tuple[float, ...], reach_hz: float) -> tuple[Floats, Floats, Floats]:
+    """For `n` samples: the window, and as 0 or 1 in which bins the burst's lines may be and where none may be."""
+    hz = np.arange(n // 2 + 1) * (RATE / n)
+    own = np.zeros(hz.size, np.bool_)
+    for line in lines_hz:
+        own |= np.abs(hz - line) <= reach_hz + 2.5 * RATE / n
+    other = ~own & (hz >= _LOWEST_HZ) & (hz <= _HIGHEST_HZ)
+    return np.hanning(n).astype(np.float32), own.astype(np.float32), other.astype(np.float32)
