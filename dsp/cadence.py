@@ -7,8 +7,9 @@ A tone is told when enough of its cadence was heard and no other tone of the pla
 
 * a continuous tone once it has outlasted every burst of its frequencies;
 * a cadence after burst, pause and burst, or pause, burst and 0.8 s of the next pause; one with more parts after all of
-  them, a last long pause only begun. One burst alone, whatever its length, is none;
-* a slow one (bursts of 0.8 s or more) as soon as the second burst has sounded for 0.2 s;
+  them, a last long pause only begun;
+* a slow one (bursts of 0.8 s or more) as soon as the second burst has sounded for 0.2 s; after one burst alone only
+  when that has the nominal length within a tenth, and a quiet pause has outlasted 2 s: a call may be answered in it;
 * frequencies in turn once the last has sounded for its least length;
 * call waiting, which sounds during talk, once its bursts came twice exactly alike: with a quiet pause only when that
   lasts for its whole length, too, or after a third time. A ring-back that is cut off by the answer is none.
@@ -44,6 +45,8 @@ _LEAST_DIAL: Final = 12
 _ALIKE_S, _ALIKE_HZ = 0.045, 6.5
 _LONG_PERIOD_S: Final = 8.0
 """No ring-back has a period so long."""
+_ALONE_S, _ALONE = 2.0, 0.1
+"""Pause after which one burst of a slow cadence is enough, and how near to its nominal length it must be."""
 _AGAIN_S: Final = 0.2
 """How long the second burst of a slow cadence sounds before it is told; it may end before."""
 _TELLING_S: Final = 0.3
@@ -81,6 +84,14 @@ class Pattern:
         self.lasting_s = max([least, *(s + 0.1 for s in bursts)])
         self.slow = len(tone.cadence_s) == 2 and tone.cadence_s[0] >= _SLOW_S
         self.need = max(3, len(tone.cadence_s))
+        rivals = [
+            off
+            for t in same
+            if t.value != tone.value and self.slow
+            for on, off in zip(t.cadence_s[::2], t.cadence_s[1::2], strict=True)
+            if self.parts[0][0] <= on <= self.parts[0][1]
+        ]
+        self.alone_s = max([_ALONE_S, *(1.15 * off + 0.1 for off in rivals)])
         self.in_talk = tone.value == "call_waiting"
         self.silence_s = self.parts[-1][0] if self.in_talk else _SLOW_S
         self.longest_off_s = max((high for _, high in self.parts[1::2]), default=0.0)
@@ -113,6 +124,8 @@ class Pattern:
         need = self.need
         if any(s.set_ == OTHER for s in stretches[-n:]):
             need += 1
+        if pause is not None and pause.set_ == 0 and n == 1 and last == 0 and self._nominal(stretches[-1]):
+            return 2 if self.alone_s <= pause.length_s <= self.parts[1][1] else 0
         if pause is not None and pause.set_ == 0 and n >= need - 1 and last % 2 == 0:
             off = self.parts[(last + 1) % len(self.parts)]
             if self.tone.cadence_s[(last + 1) % len(self.parts)] >= _SLOW_S:
@@ -141,6 +154,10 @@ class Pattern:
         *_, pause, burst = stretches
         fits = burst.set_ == self.sets[0] and burst.length_s <= max(high for _, high in self.parts[::2])
         return fits and any(low <= pause.length_s <= high for low, high in self.parts[1::2])
+
+    def _nominal(self, burst: Stretch) -> bool:
+        """A burst of a slow cadence that may stand for it alone."""
+        return self.slow and abs(burst.length_s - self.tone.cadence_s[0]) <= _ALONE * self.tone.cadence_s[0]
 
     def again(self, first: Stretch, pause: Stretch, burst: Stretch) -> bool:
         """A slow cadence: after a burst and a quiet pause another burst like the first has begun."""
@@ -201,7 +218,8 @@ class Patterns:
             off = round(p.longest_off_s / STEP_S) + 3
             self.longest_off[p.sets[0]] = max(off, self.longest_off.get(p.sets[0], 0))
             if p.longest_off_s >= _SLOW_S:
-                self.silences.setdefault(p.sets[0], set()).add(round(p.silence_s / STEP_S) + 1)
+                moments = {p.silence_s, p.alone_s} if p.slow else {p.silence_s}
+                self.silences.setdefault(p.sets[0], set()).update(round(s / STEP_S) + 1 for s in moments)
 
 
 class Cadence:

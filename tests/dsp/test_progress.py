@@ -132,13 +132,21 @@ def test_a_tone_that_is_in_no_plan(hz: int) -> None:
 
 
 @pytest.mark.parametrize("zone", list(ZONES))
-@pytest.mark.parametrize("seconds", [0.35, 0.5, 1.0, 1.1])
+@pytest.mark.parametrize("seconds", [0.35, 0.5, 0.7, 1.13])
 def test_a_lone_burst_is_no_cadence(zone: Zone, seconds: float) -> None:
-    """One beep at the frequency of ring-back or busy, of any length that a burst of the plan may have."""
+    """One beep at the frequency of ring-back or busy, of many a length, in silence."""
     for value in ("ringback", "busy"):
         beep = signals.progress(Tone(value, ZONES[zone].tone(value).frequencies_hz), seconds)
         if (zone, value) not in ENDLESS or seconds < 1:
             assert told(signals.heard(line(beep, signals.silence(6)), "alaw", zone, ["progress"])) == []
+
+
+@pytest.mark.parametrize("pause_s", [1.5, 2.5])
+def test_one_ring_is_told_when_a_long_pause_follows(pause_s: float) -> None:
+    """The called party may answer before the second: then speech follows the pause."""
+    ring = signals.progress(Tone("ringback", ZONES["cn"].tone("ringback").frequencies_hz), 1.0)
+    answered = line(ring, signals.silence(pause_s), signals.recorded(signals.SOUNDS / "en_US_f_Allison", 1, 3, 5)[0])
+    assert told(signals.heard(answered, "alaw", "cn", ["progress"])) == ["ringback"] * (pause_s > 2)
 
 
 @pytest.mark.parametrize("zone", list(ZONES))
