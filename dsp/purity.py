@@ -2,8 +2,8 @@
 
 A tone of an exchange has its lines and nothing else: what music has beside a note (its harmonics, bass, other voices)
 stands out of the spectrum as further lines, while noise, even 8 dB below the tone, is spread so thin over the bins that
-no one of them comes near. It begins and ends at one level: notes fade, swell or shake. Both are looked at once a burst,
-in the samples themselves.
+no one of them comes near; lines at harmonics of the mains (up to 600 Hz) are nobody's. A tone begins and ends at one
+level: notes fade, swell or shake. Both are looked at once a burst, in the samples themselves.
 """
 
 from functools import cache
@@ -17,6 +17,7 @@ from dsp.events import RATE
 LONGEST: Final = 5120
 """Samples; of longer bursts the last so many will do."""
 _SPECTRUM: Final = 2400
+_HUM_HZ: Final = tuple(mains * k for mains in (50, 60) for k in range(4, 11))
 _LOWEST_HZ, _HIGHEST_HZ = 200, 3800
 _LINE: Final = 10 ** (-22 / 10)
 _SHORT_LINE: Final = 10 ** (-19 / 10)
@@ -51,5 +52,6 @@ def _weights(n: int, lines_hz: tuple[float, ...], reach_hz: float) -> tuple[Floa
     own = np.zeros(hz.size, np.bool_)
     for line in lines_hz:
         own |= np.abs(hz - line) <= reach_hz + 2.5 * RATE / n
-    other = ~own & (hz >= _LOWEST_HZ) & (hz <= _HIGHEST_HZ)
+    hum = (np.abs(hz[:, None] - _HUM_HZ) <= 2.5 * RATE / n).any(1)
+    other = ~own & ~hum & (hz >= _LOWEST_HZ) & (hz <= _HIGHEST_HZ)
     return np.hanning(n).astype(np.float32), own.astype(np.float32), other.astype(np.float32)
