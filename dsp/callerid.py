@@ -121,6 +121,15 @@ class FskCallerId:
         if self._due and self._due[0][0] <= hop:
             self._read_due(hop, out)
 
+    def close(self, hop: int, out: Reports) -> None:
+        """No more samples will come after hop number `hop`: what waits is read as far as it goes."""
+        now = hop * HOP
+        while self._due:
+            due, channel, reading = heappop(self._due)
+            again = self._read(min((due + 2) * HOP, now), now, reading, out)
+            if again is not None and (due + 2) * HOP < now:
+                heappush(self._due, (due + again, channel, reading))
+
     def _watch(self, hop: int) -> None:
         """Where, in the last hops, a mark has become steady, and where a steady one has ended."""
         bank, slots = self._bank, self._bank.slots(_WINDOW)

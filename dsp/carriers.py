@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from dsp.activity import Activity
 from dsp.carrier_signs import CLOCKS, LINES, SAMPLES, SHAPES, Signs, constellation, look, probing
-from dsp.classify import FAX_CARRIERS
+from dsp.classify import CARRIER_PACE, FAX_CARRIERS
 from dsp.events import Event
 from dsp.history import History
 from dsp.reports import Reports
@@ -36,8 +36,6 @@ _V21, _V22, _V22BIS, _V23, _V29, _V17, _V32, _V34, _V90 = (
 )
 _NONE: Final = -1
 
-_PACE_STEPS: Final = 8
-"""Stillness is looked for this often."""
 _STILL_STEPS: Final = 12
 _STILL_DB, _STOOD_DB = np.float32(6.0), np.float32(3.0)
 """Most that a carrier's level moves in 12 steps; so little moves nothing but a machine's, wherever its energy is."""
@@ -46,8 +44,6 @@ _GONE_STEPS: Final = 20
 _LOOKS: Final = 8
 """Channels looked at together, and in one step at least; the rest of those that are due in the steps before the next
 pace."""
-_MOST_LOOKS: Final = 256
-"""From one pace to the next."""
 _LOW_DB, _RINGING_DB = np.float32(1.4), np.float32(18.0)
 """Where no more than so much is lost without what is below 750 Hz left out, a progress tone stands; where hum and
 what is below it is so much stronger than the rest, the line rings."""
@@ -133,12 +129,12 @@ class Carriers:
 
     def step(self, hop: int, activity: Activity, out: Reports) -> None:
         """The two hops after hop number `hop`."""
-        delay = (activity.slot - 1) % _PACE_STEPS
+        delay = (activity.slot - 1) % CARRIER_PACE
         if delay == 0:
             self._flag(hop + 2, activity, out)
         if self._waiting.size:
             # A quarter in each step, but all of them as of the same one: no channel waits for another.
-            share = max(_LOOKS, -(-self._waiting.size // (_PACE_STEPS - delay)))
+            share = max(_LOOKS, -(-self._waiting.size // (CARRIER_PACE - delay)))
             due, self._waiting = self._waiting[:share], self._waiting[share:]
             for at in range(0, due.size, _LOOKS):
                 self._look(hop + 2 - 2 * delay, due[at : at + _LOOKS], delay * STEP, out)
@@ -158,7 +154,7 @@ class Carriers:
         self.any_still = bool(still.any())
         was, self.still = self.still, still
         if self._any_told:
-            self._gone = np.where(still, 0, self._gone + _PACE_STEPS)
+            self._gone = np.where(still, 0, self._gone + CARRIER_PACE)
             self._end(now, out)
         if not self.any_still:
             return
@@ -166,20 +162,17 @@ class Carriers:
         if fresh.size:
             self._since[fresh], self._last[fresh] = now - 2 * _STILL_STEPS, _NONE
         c = still.nonzero()[0]
-        age = (now - self._since[c]) // (2 * _PACE_STEPS)
+        age = (now - self._since[c]) // (2 * CARRIER_PACE)
         low = levels[-1, 0, c] - levels[-1, 1, c] < _LOW_DB
         row = (self._told[c] >= 0) + np.where(self._explained[c], 2, 4 * low)
         due = _DUE[row, np.where(age < 64, age, age & 31 | 32)]
         if now < self._closest_until:
             due |= now < self._close_until[c]
-        # In a storm each is looked at every second time, or more seldom.
-        c = c[due]
-        parts = max(1, -(-c.size // _MOST_LOOKS))
-        self._waiting = c[now // (2 * _PACE_STEPS) % parts :: parts]
+        self._waiting = c[due]
 
     def _end(self, now: int, out: Reports) -> None:
         for c in ((self._gone >= _GONE_STEPS) & (self._told >= 0)).nonzero()[0].tolist():
-            out.end(c, "carrier", (now * HOP) - (_GONE_STEPS + _PACE_STEPS) * STEP)
+            out.end(c, "carrier", (now * HOP) - (_GONE_STEPS + CARRIER_PACE) * STEP)
             self._told[c] = _NONE
         self._any_told = bool((self._told >= 0).any())
 

@@ -35,6 +35,8 @@ from dsp.reports import Reports
 from dsp.tones import STEP
 
 FAX_CARRIERS: Final = frozenset({"v27ter", "v29", "v17"})
+CARRIER_PACE: Final = 8
+"""Steps from one look at carriers to the next."""
 _DATA_CARRIERS: Final = frozenset({"v22", "v22bis", "v32", "v34", "v90"})
 _FAX_MESSAGE_S: Final = 1.0
 
@@ -207,7 +209,9 @@ class Classifier:
         self.any_machine = bool(self.machine.any())
         now = out.open(c, "class")
         confidence = _CONFIDENCE.get(rank, 0.5)
-        evidence["decided_s"] = self._steps * STEP / RATE
+        # Carriers are looked at one after another, but all as of the step in which their turn began.
+        turn = (self._steps - 1) % CARRIER_PACE if evidence.get("sign") == "carrier" else 0
+        evidence["decided_s"] = (self._steps - turn) * STEP / RATE
         if now is None:
             out.begin(c, "class", int(self._since[c]) * STEP, value, confidence, evidence)
         elif now.value != value or now.confidence < confidence:

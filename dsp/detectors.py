@@ -112,7 +112,10 @@ class Detectors:
         return self._wanted()
 
     def close(self) -> list[Event]:
-        """The ends of what is still open. A rest shorter than 20 ms is counted but not searched."""
+        """What waited to be looked at, and the ends of what is still open. A rest shorter than 20 ms is counted but
+        not searched."""
+        if self._cid is not None:
+            self._cid.close(self._hop, self._out)
         self._out.end_all(self._hop * HOP + self._filled)
         return self._wanted()
 

@@ -39,8 +39,6 @@ _FEWEST_ONES, _MOST_ONES = 1.5, 40
 _LOW = np.float32(0.1)
 """A hop with less of the message's power is none of it."""
 _SURE = 0.8
-_LOOKS: Final = 12
-"""Channels demodulated at once, so that many do not hold up the tick; the others wait."""
 _PATIENCE, _SELDOM = 20, 8
 """After so many looks in vain a channel is looked at but every so many times."""
 _BACK_SAMPLES: Final = 4800
@@ -112,7 +110,7 @@ class V21Preamble:
         waiting = c[long]
         vain = self._vain[waiting]
         self._vain[waiting] += 1
-        waiting = waiting[(vain < _PATIENCE) | (vain % _SELDOM == 0)][:_LOOKS]
+        waiting = waiting[(vain < _PATIENCE) | (vain % _SELDOM == 0)]
         if waiting.size:
             self._look(end_hop, waiting, whole[np.searchsorted(c, waiting)] / _LASTED_HOPS, out)
 

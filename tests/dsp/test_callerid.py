@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cffi_bindings import spandsp
 from dsp import cid_message, g711
 from dsp.callerid import dtmf_fields
 from dsp.detectors import Detectors
@@ -215,3 +216,13 @@ def test_a_case_is_read_only_when_every_field_is_right() -> None:
     for fields, read in (({"name": "张三"}, 1), ({"name": "张四"}, 0)):
         tally = measured([Case("alaw", law_bytes, end, NUMBER, fields, "mdmf")])
         assert (tally.read, tally.wrong) == (read, 1 - read)
+
+
+def test_a_message_at_the_end_of_the_file_is_told_on_every_line_when_it_closes() -> None:
+    """However many wait to be read then."""
+    one = np.concatenate([signals.silence(0.5), spandsp.caller_id_tx("13800138000"), signals.silence(0.06)])
+    law_bytes = np.repeat(g711.encode(one, "alaw")[None], 120, axis=0)
+    detectors = Detectors(120, "alaw", "cn", ["cid"])
+    events = [*detectors.feed(law_bytes), *detectors.close()]
+    told = [e.channel for e in events if e.kind == "cid" and e.end_s is not None and e.value == "13800138000"]
+    assert sorted(told) == list(range(120))
