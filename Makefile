@@ -11,17 +11,21 @@ BUILD := build
 PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes --use-pep517 --only-binary :all:
 LISTEN ?= 127.0.0.1:8090
 DATA ?= var
+DAHDI_VERSION := 1:2.11.1.0.20170917~dfsg-8.4
+DAHDI_SHA256 := 8e74d2d44495aa6d68491f5da729819ae048a7bb29f1ba68c436d30d6dfe4a46
 
 DEBIAN_RUN := gcc libc6-dev python3-dev python3-venv libspandsp-dev libtiff-dev libsndfile1 \
 	asterisk-core-sounds-en-wav asterisk-core-sounds-fr-wav asterisk-core-sounds-es-wav asterisk-moh-opsound-wav \
 	espeak-ng npm
 DEBIAN_TEST := chromium fonts-wqy-microhei sox gcin-voice asterisk-core-sounds-it-wav
+# A machine in software with the real driver: kernel headers to build it for, and what boots it.
+DEBIAN_DAHDI := qemu-system-x86 mmdebstrap linux-headers-amd64 make binutils libarchive-tools zstd
 # Speech and music of the evaluation: some 400 MB to fetch.
 DEBIAN_EVAL := asterisk-core-sounds-it-wav asterisk-core-sounds-ru-wav asterisk-prompt-es-co asterisk-prompt-fr-armelle \
 	klettres-data ktuberling-data fillets-ng-data-nl fillets-ng-data-cs \
 	hedgewars-data singularity-music asc-music
 
-.PHONY: help run test bench eval setup setup-test setup-eval lock clean lint types
+.PHONY: help run test test-dahdi bench eval setup setup-test setup-eval lock clean lint types
 
 help:
 	@echo 'make run     start the box in software: daemon and page on loopback'
@@ -56,7 +60,7 @@ eval: setup setup-eval
 	@$(BIN)/python -m tests.eval $(EVAL)
 
 setup: $(BUILD)/debian-run.done $(VENV)/done $(BUILD)/bindings.done $(BUILD)/frontend.done $(BIN)/linekeep
-setup-test: $(BUILD)/debian-test.done
+setup-test: $(BUILD)/debian-test.done $(BUILD)/debian-dahdi.done $(BUILD)/dahdi/guest.done
 setup-eval: $(BUILD)/debian-test.done $(BUILD)/debian-eval.done
 
 # Debian packages: named before they are installed, and only those that are missing.
@@ -72,7 +76,19 @@ $(VENV)/done: requirements.lock requirements-build.lock $(BUILD)/debian-run.done
 	@$(PIP) --no-build-isolation --no-binary sdnotify -r requirements.lock
 	@touch $@
 
-$(BUILD)/bindings.done: $(wildcard cffi_bindings/build*.py) $(wildcard cffi_bindings/*.h) $(wildcard cffi_bindings/src/*) $(VENV)/done
+# The driver's source, unpacked and not installed: its headers are what the binding is built from.
+$(BUILD)/dahdi/source.done: Makefile image/fetch-deb
+	@echo '== DAHDI source (pinned, with digest)'
+	@image/fetch-deb dahdi-dkms $(DAHDI_VERSION) $(DAHDI_SHA256) $(BUILD)/dahdi/source
+	@touch $@
+
+# The tests' machine looks itself whether anything of it has changed.
+$(BUILD)/dahdi/guest.done: tests/dahdi/build-guest $(BUILD)/dahdi/source.done $(BUILD)/debian-dahdi.done
+	@echo '== machine with the real DAHDI driver, for the tests'
+	@tests/dahdi/build-guest
+	@touch $@
+
+$(BUILD)/bindings.done: $(BUILD)/dahdi/source.done $(wildcard cffi_bindings/build*.py) $(wildcard cffi_bindings/*.h) $(wildcard cffi_bindings/src/*) $(VENV)/done
 	@echo '== C bindings'
 	@$(BIN)/python -m cffi_bindings.build
 	@touch $@

@@ -11,3 +11,7 @@ class LibraryMissing(BindingError):
 
 class SpandspError(BindingError):
     """libspandsp refused what it was asked."""
+
+
+class DahdiError(BindingError):
+    """The DAHDI driver refused what it was asked, or is not there."""

@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import dsp_bench, path_bench, recorder_bench
+from tests.bench import card_bench, dsp_bench, path_bench, recorder_bench
 
 out = Console(highlight=False, width=118)
 
@@ -70,6 +70,11 @@ def main() -> None:
         out.print(f"  ours alone does: {dsp_bench.SPANDSP_HAS_NOT}.")
         parts = {"what": "detector"} | {n: f"{n} channels" for n in figures["parts"][0] if n != "what"}
         table("The same by detector, µs a step of 20 ms", figures["parts"], parts)
+        columns = {
+            "channels": "channels", "us_a_tick": "µs a tick", "us_a_channel": "µs a channel",
+            "system_calls": "system calls", "bytes_copied": "bytes", "python_us_a_tick": "in Python", "ratio": "ratio",
+        }  # fmt: skip
+        table("Reading a card, a tick (CPU time; sockets stand for channels)", [*card_bench.card_figures()], columns)
         paths = path_bench.all_figures(Path(folder))
         columns = {
             "what": "what", "channels_per_core": "channels a core", "core_percent": "% of a core",

@@ -1,0 +1,453 @@
+"""A card over DAHDI channels: any of any spans that share one clock.
+
+Every channel has a role. A *tap* listens: it is opened for reading alone, so that the kernel itself refuses to write,
+and nothing here moves its hook. A *trunk* is a line of an exchange that the box may seize; a *station* is a telephone
+that it may ring.
+
+`read` takes the next block of all channels in one call. A channel that has no block when the others have theirs gets
+filler, a marked gap; what comes for that place later is dropped. A channel that was removed is asked for again every
+two seconds. Where the driver had to drop samples because nobody read (an overrun: one event for a whole burst,
+without a count) the blocks that it still holds are read first, and the gap behind them is measured against the clock
+(`card_time`). The same clock tells of samples that vanish without a word, when interrupts are lost.
+
+Line voltage is asked for beside the path of the audio, by a thread of its own: some cards take milliseconds a port.
+
+Limits: hook events are dated to the block in which they were read. All channels of a card have one law.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cffi_bindings import dahdi
+from cffi_bindings.dahdi import Hook, Result, Signalling
+from cffi_bindings.errors import BindingError, DahdiError
+from dsp.g711 import IDLE
+from firmware.cards import BLOCK, Block, CardError, ChannelStatus, Law, LineEvent, LineEventKind
+from firmware.cards.card_time import CardTime
+from firmware.cards.line_volts import LineVolts
+
+_WAIT_MS: Final = 100
+"""For the first channel of a tick, several times before the card counts as stopped."""
+_WAITS: Final = 10
+_GRACE_MS: Final = 10
+"""For the others from then on."""
+_AGAIN_BLOCKS: Final = 100
+"""A removed channel is asked for again every 2 s."""
+_LOST_SAMPLES: Final = 120
+"""So many samples behind the clock for a whole second are lost, without an event: interrupts were."""
+_WATCH_BLOCKS: Final = 50
+_FRESH_BLOCKS: Final = 5
+"""So many blocks with nothing queued behind them tell where the clock is, if none of them had to be waited for."""
+
+
+class Role(StrEnum):
+    TAP = "tap"
+    TRUNK = "trunk"
+    STATION = "station"
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A DAHDI channel and what it is for."""
+
+    channel: int
+    role: Role = Role.TAP
+
+
+@dataclass(slots=True)
+class Counts:
+    """What happened on the card since it was started, for status and doctor."""
+
+    overruns: int = 0
+    lost_interrupts: int = 0
+    lost_samples: int = 0
+    late_blocks: int = 0
+    events_lost: int = 0
+    calls_of_tick: int = 0
+
+
+class DahdiCard:
+    """A `firmware.cards.Card`. `ports` in the order of `lines`; `volts_every_s`: how often the line voltage is asked
+    for, 0 for never; `ahead_blocks`: of what is sent the driver holds so much, which a late tick does not interrupt."""
+
+    kind = "dahdi"
+    simulated = False
+    paced = True
+
+    def __init__(
+        self,
+        name: str,
+        lines: tuple[int, ...],
+        ports: Sequence[Port],
+        *,
+        law: Law = "alaw",
+        volts_every_s: float = 0.1,
+        ahead_blocks: int = 4,
+    ) -> None:
+        self.name, self.lines, self.law = name, lines, law
+        self.ports = tuple(ports)
+        self.counts = Counts()
+        self._every_s, self._ahead_blocks = volts_every_s, ahead_blocks
+        n = len(self.ports)
+        self._channels: dahdi.Channels | None = None
+        self._sees = [Signalling.NONE] * n
+        self._all_ok = np.full(n, ChannelStatus.OK, np.uint8)
+        self._alarmed = np.zeros(n, np.bool_)
+        self._any_alarmed = False
+        self._again = np.zeros(n, np.int64)
+        """Block in which a removed channel is asked for again."""
+        self._blocks = self._sample = 0
+        self._time = CardTime()
+        self._held: deque[_Raw] = deque()
+        self._until_gap: int | None = None
+        """Blocks of before the overrun that the driver still holds."""
+        self._behind: list[int] = []
+        self._pending: list[LineEvent] = []
+        self._lock = threading.Lock()
+        self._sending: dict[int, bytearray] = {}
+        self._ahead = np.zeros(n, np.int64)
+        """Blocks that were sent and are not gone yet."""
+        self._own: list[LineEvent] = []
+        self._meter: LineVolts | None = None
+
+    # The seam.
+
+    def start(self) -> None:
+        """Take every channel. Raises CardError where the driver is not there, a channel cannot be had, or its law or
+        role does not fit."""
+        try:
+            self._channels = channels = dahdi.Channels([port.channel for port in self.ports])
+            for place in range(len(self.ports)):
+                self._open(place)
+            channels.begin()
+        except BindingError as error:
+            self.close()
+            raise CardError(f"Card {self.name}: {error}") from error
+        self._time.forget()
+        self._until_gap = None
+        self._behind.clear()
+        self._again.fill(0)
+        if self._every_s and any(sees is Signalling.LINE for sees in self._sees):
+            self._meter = LineVolts(channels, self._every_s)
+
+    def read(self) -> Block:
+        """Raises CardError where no channel gives anything for a second, or all are gone."""
+        raw = self._held.popleft() if self._held else self._raw()
+        if self._until_gap is not None and not self._held:
+            self._until_gap -= 1
+            if self._until_gap < 0:
+                raw = self._over_the_gap(raw)
+        self._watch(raw)
+        volts = None if self._meter is None else self._meter.volts
+        block = Block(self._sample, raw.law, raw.status, volts, (*self._pending, *raw.events))
+        self._pending = []
+        self._sample += BLOCK
+        return block
+
+    def close(self) -> None:
+        if self._meter is not None:
+            self._meter.stop()
+            self._meter = None
+        if self._channels is not None:
+            with self._lock:
+                self._channels.close_all()
+            self._channels = None
+        self._held.clear()
+
+    # What a line is asked to do. From any thread.
+
+    def seize(self, line: int) -> None:
+        """A trunk lifts its hook. Raises CardError, as all of these, where the role forbids it or the driver fails."""
+        self._act(line, Hook.OFF_HOOK, Role.TRUNK, LineEventKind.OFF_HOOK)
+
+    def release(self, line: int) -> None:
+        """A trunk lays its hook down."""
+        self._act(line, Hook.ON_HOOK, Role.TRUNK, LineEventKind.ON_HOOK)
+
+    def flash(self, line: int) -> None:
+        """A trunk breaks the loop for a moment, which a PBX takes for a wish."""
+        self._act(line, Hook.FLASH, Role.TRUNK)
+
+    def ring(self, line: int, on: bool) -> None:
+        """A station's telephone rings, or falls silent."""
+        self._act(line, Hook.RING if on else Hook.ON_HOOK, Role.STATION)
+
+    def send(self, line: int, law_bytes: bytes) -> None:
+        """Put audio behind what is still to be sent on a trunk or station, companded as the card is."""
+        place = self._place(line)
+        self._refuse(place, "sending", Role.TRUNK, Role.STATION)
+        with self._lock:
+            self._sending.setdefault(place, bytearray()).extend(law_bytes)
+
+    def to_send(self, line: int) -> int:
+        """Bytes that wait to be sent."""
+        with self._lock:
+            return len(self._sending.get(self._place(line), b""))
+
+    # Reading.
+
+    def _raw(self) -> "_Raw":
+        """One block as the driver gives it."""
+        channels = self._channels
+        assert channels is not None, "a card is read after it was started"
+        events: list[LineEvent] = []
+        for _ in range(_WAITS):
+            try:
+                with self._lock:
+                    found = self._send(channels) if self._sending else []
+                    events += self._own
+                    self._own = []
+                found += channels.read(_WAIT_MS, _GRACE_MS)
+            except DahdiError as error:
+                raise CardError(f"Card {self.name}: {error}") from error
+            self._blocks += 1
+            events += self._events(found)
+            self.counts.late_blocks += channels.late_blocks
+            self.counts.events_lost += channels.events_lost
+            self.counts.calls_of_tick = channels.calls
+            if channels.got == len(self.ports) and not self._any_alarmed:
+                return _Raw(
+                    channels.law.copy(),
+                    self._all_ok,
+                    tuple(events),
+                    channels.ready_ns,
+                    channels.waited,
+                    channels.drained,
+                )
+            self._drop_removed(channels, events)
+            if channels.got:
+                return self._made(channels, events)
+            if (channels.fds < 0).all():
+                self._ask_again(channels, events)
+                if (channels.fds < 0).all():
+                    raise CardError(
+                        f"Card {self.name}: all its {len(self.ports)} channels are gone. Remedy: put the card back, or "
+                        "load its driver; `linekeep doctor` says which is missing"
+                    )
+        raise CardError(
+            f"Card {self.name}: no channel gave a sample for {_WAIT_MS * _WAITS / 1000:.0f} s. Remedy: `linekeep "
+            "doctor`; interrupts of the card may be stuck, or its span has no clock"
+        )
+
+    def _made(self, channels: dahdi.Channels, events: list[LineEvent]) -> "_Raw":
+        self._ask_again(channels, events)
+        result = channels.result
+        law = channels.law.copy()
+        status = np.full(result.size, ChannelStatus.OK, np.uint8)
+        missing = (result == Result.LATE) | (result == Result.SHORT)
+        if missing.any():
+            status[missing] = ChannelStatus.LATE
+            channels.owed[result == Result.LATE] += 1
+        down = (result == Result.LEFT_OUT) | (result == Result.GONE)
+        if down.any() or self._alarmed.any():
+            down |= self._alarmed
+            status[down] = ChannelStatus.DOWN
+        filler = status != ChannelStatus.OK
+        if filler.any():
+            law[filler] = IDLE[self.law]
+        return _Raw(law, status, tuple(events), channels.ready_ns, channels.waited, channels.drained)
+
+    def _events(self, found: Sequence[dahdi.Event]) -> list[LineEvent]:
+        events: list[LineEvent] = []
+        if not found:
+            return events
+        codes = dahdi.codes()
+        for event in found:
+            place, code = event.channel, event.code
+            if code == codes.overrun:
+                if self._until_gap is None:
+                    self._until_gap = dahdi.BUFFERS
+                    self.counts.overruns += 1
+            elif code in (codes.alarm, codes.no_alarm):
+                self._alarmed[place] = code == codes.alarm
+                self._any_alarmed = bool(self._alarmed.any())
+                kind = LineEventKind.ALARM if code == codes.alarm else LineEventKind.CLEAR
+                events.append(LineEvent(self._sample, place, kind))
+            else:
+                kind_of_hook = _meaning(self._sees[place], code, codes)
+                if kind_of_hook is not None:
+                    events.append(LineEvent(self._sample, place, kind_of_hook))
+        return events
+
+    def _drop_removed(self, channels: dahdi.Channels, events: list[LineEvent]) -> None:
+        """A removed channel is closed: every further question would cost 5 ms."""
+        for place in np.flatnonzero(channels.result == Result.GONE).tolist():
+            channels.close(place)
+            self._again[place] = self._blocks + _AGAIN_BLOCKS
+            events.append(LineEvent(self._sample, place, LineEventKind.ALARM))
+
+    def _ask_again(self, channels: dahdi.Channels, events: list[LineEvent]) -> None:
+        """One removed channel a block at most is asked for again: it costs some ten system calls."""
+        due = np.flatnonzero((channels.fds < 0) & (self._again <= self._blocks))
+        if due.size:
+            place = int(due[0])
+            self._again[place] = self._blocks + _AGAIN_BLOCKS
+            try:
+                self._open(place)
+            except (BindingError, CardError):
+                return  # Still away: the alarm stands, and in two seconds it is asked again.
+            events.append(LineEvent(self._sample, place, LineEventKind.CLEAR))
+
+    # Gaps.
+
+    def _over_the_gap(self, first: "_Raw") -> "_Raw":
+        """What the driver held from before the overrun is read. `first` came after the gap; when it was read others
+        may have been queued behind it, and only the arrival of a fresh block tells how long the gap is."""
+        self._until_gap = None
+        self._held.append(first)
+        behind: list[int] = []
+        while len(self._held) < dahdi.BUFFERS:
+            newest = self._held[-1]
+            if newest.drained:
+                behind.append(self._time.missing(self._sample + len(self._held) * BLOCK, newest.ready_ns))
+            if newest.waited or len(behind) >= _FRESH_BLOCKS:
+                break
+            self._held.append(self._raw())
+        self._jump(min(behind, default=0))
+        return self._held.popleft()
+
+    def _watch(self, raw: "_Raw") -> None:
+        """Samples that vanished without an event: for a whole second no block came as early as it should."""
+        if not raw.drained or self._held:
+            return
+        end = self._sample + BLOCK
+        behind = self._time.missing(end, raw.ready_ns)
+        self._behind.append(behind)
+        if behind < _LOST_SAMPLES:
+            self._behind.clear()
+            self._time.arrived(end, raw.ready_ns)
+        elif len(self._behind) >= _WATCH_BLOCKS:
+            lost = min(self._behind)
+            self._behind.clear()
+            self.counts.lost_interrupts += 1
+            self._jump(lost)
+
+    def _jump(self, lost: int) -> None:
+        """The next block stands so many samples further on."""
+        if lost:
+            self._sample += lost
+            self.counts.lost_samples += lost
+            self._pending = [
+                LineEvent(self._sample, place, LineEventKind.OVERRUN, lost) for place in range(len(self.ports))
+            ]
+
+    # Lines.
+
+    def _open(self, place: int) -> None:
+        """Take one channel and learn what it is. Raises DahdiError, or CardError for a law or role that does not
+        fit."""
+        port, channels = self.ports[place], self._channels
+        assert channels is not None
+        info = dahdi.channel(port.channel)
+        self._check(port, info)
+        clear = info.signalling is Signalling.CLEAR
+        channels.open(place, law=self.law, clear=clear, write=port.role is not Role.TAP)
+        self._sees[place] = info.signalling
+        self._alarmed[place] = "red" in info.alarms
+        self._any_alarmed = bool(self._alarmed.any())
+        if info.signalling is Signalling.TELEPHONE and info.off_hook:
+            # A telephone that was lifted before anybody listened.
+            self._pending.append(LineEvent(self._sample, place, LineEventKind.OFF_HOOK))
+
+    def _check(self, port: Port, info: dahdi.Channel) -> None:
+        if info.law != self.law:
+            raise CardError(
+                f"Card {self.name}: DAHDI channel {port.channel} is {info.law}, the card is configured as {self.law}. "
+                f'Remedy: law = "{info.law}" for all channels of this card; channels of another law make another card'
+            )
+        fits = {
+            Role.TAP: (Signalling.LINE, Signalling.TELEPHONE, Signalling.CLEAR),
+            Role.TRUNK: (Signalling.LINE,),
+            Role.STATION: (Signalling.TELEPHONE,),
+        }
+        if info.signalling not in fits[port.role]:
+            raise CardError(
+                f"Card {self.name}: DAHDI channel {port.channel} ({info.name}) signals as {info.signalling.value}, "
+                f"which is no {port.role.value}. Remedy: another role, or another signalling in /etc/dahdi/system.conf"
+            )
+
+    def _place(self, line: int) -> int:
+        if line not in self.lines:
+            raise CardError(
+                f"Line {line} is not on card {self.name}. Remedy: one of lines {self.lines[0]} to {self.lines[-1]}"
+            )
+        return self.lines.index(line)
+
+    def _refuse(self, place: int, act: str, *roles: Role) -> None:
+        role = self.ports[place].role
+        if role not in roles:
+            raise CardError(
+                f"Line {self.lines[place]} (DAHDI channel {self.ports[place].channel}) is a {role.value}: {act} is for "
+                f"{' and '.join(roles)} lines. Remedy: another line, or another role in linekeep.toml"
+            )
+
+    def _act(self, line: int, hook: Hook, role: Role, means: LineEventKind | None = None) -> None:
+        """`means`: what the box does with its own hook reaches the line's machine as a telephone's would."""
+        place = self._place(line)
+        self._refuse(place, hook.value, role)
+        with self._lock:
+            channels = self._channels
+            if channels is None or channels.fds[place] < 0:
+                raise CardError(f"Line {line} is not there now. Remedy: `linekeep card scan` shows the card's state")
+            try:
+                channels.hook(place, hook)
+            except DahdiError as error:
+                raise CardError(f"Line {line}: {error}") from error
+            if hook is Hook.ON_HOOK:
+                self._sending.pop(place, None)
+            if means is not None:
+                self._own.append(LineEvent(self._sample, place, means))
+
+    def _send(self, channels: dahdi.Channels) -> list[dahdi.Event]:
+        """Out of what waits as much as the driver is to hold ahead; a block is gone whenever one was read."""
+        self._ahead = np.maximum(self._ahead - 1, 0)
+        law = np.full((len(self.ports), self._ahead_blocks, BLOCK), IDLE[self.law], np.uint8)
+        wanted = np.zeros(len(self.ports), np.uint8)
+        for place, waiting in self._sending.items():
+            room = self._ahead_blocks - int(self._ahead[place])
+            now = np.frombuffer(bytes(waiting[: room * BLOCK]), np.uint8)
+            law[place].reshape(-1)[: now.size] = now
+            wanted[place] = -(-now.size // BLOCK)
+        written, events = channels.write(law, wanted)
+        for place in list(self._sending):
+            taken = int(written[place])
+            if taken > 0:
+                self._ahead[place] += taken
+                del self._sending[place][: taken * BLOCK]
+                if not self._sending[place]:
+                    del self._sending[place]
+        return events
+
+
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    """A block as the driver gave it."""
+
+    law: NDArray[np.uint8]
+    status: NDArray[np.uint8]
+    events: tuple[LineEvent, ...]
+    ready_ns: int
+    waited: bool
+    drained: bool
+
+
+def _meaning(sees: Signalling, code: int, codes: dahdi.Codes) -> LineEventKind | None:
+    """What an event says of a line. Towards an exchange `off_hook` is the end of a ring (dahdi-base.c, ring trailer)
+    and `on_hook` a battery that went away while the box held the line; towards a telephone they are its hook."""
+    if sees is Signalling.LINE:
+        meanings = {
+            codes.ring_begin: LineEventKind.RING_ON,
+            codes.off_hook: LineEventKind.RING_OFF,
+            codes.on_hook: LineEventKind.ON_HOOK,
+            codes.polarity: LineEventKind.POLARITY,
+        }
+    else:
+        meanings = {codes.off_hook: LineEventKind.OFF_HOOK, codes.on_hook: LineEventKind.ON_HOOK}
+    return meanings.get(code)
