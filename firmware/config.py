@@ -4,23 +4,32 @@ The file they come from is the business of `config_file`. Time zones are here be
 its configuration: it names the folders of a day and the times people see.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 from pathlib import Path
-from typing import Literal
+from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from firmware.cards import Law
 
 CONFIG_NAME = "linekeep.toml"
+CARD_NAMES: Final = {"simulated": "sim0", "dahdi": "dahdi0"}
+"""What a card is called whose stanza does not say."""
 LONGEST_BOX = 4096
 """Lines a box may have."""
 
 Language = Literal["zh-CN", "en"]
-CardKind = Literal["simulated"]
+CardKind = Literal["simulated", "dahdi"]
 Scenario = Literal["office", "none"]
 Trigger = Literal["voltage", "vox", "key", "always"]
 ToneZone = Literal["cn", "us", "eu", "uk", "hk"]
+Role = Literal["tap", "trunk", "station"]
+"""What the box is to a line: it listens beside others (and never writes nor touches the hook), it is the subscriber of
+an exchange's line, or it is the exchange of a telephone."""
+LineKind = Literal["direct", "trunk", "extension", "handset"]
+"""What the line is: one of the exchange's that ends at a telephone, one that ends at a PBX, one from a PBX to a
+telephone, or the cord of a handset, which has sound but neither battery nor ringing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +56,7 @@ class RecordingConfig:
 
     trigger: Trigger = "voltage"
     off_hook_volts: float = 18.0
-    """Loop voltage below which the line is off-hook (and above `cut_volts`)."""
+    """Loop voltage below which the line is off-hook (and above `cut_volts`); 0: the voltage says nothing."""
     cut_volts: float = 3.0
     """Below this the line is cut."""
     release_ms: int = 400
@@ -66,11 +75,30 @@ class RecordingConfig:
     """Dialled numbers that name a dial-up data call."""
 
 
+KIND_DEFAULTS: Final[Mapping[LineKind, Mapping[str, Any]]] = {
+    "direct": {},
+    "trunk": {},
+    # Many PBXs feed their extensions with 24 V, which is 18 V on a long line; a telephone leaves 5 to 10 of them. A
+    # break of up to a second is the button that asks the PBX for a second call, not the end of this one.
+    "extension": {"off_hook_volts": 14.0, "release_ms": 1000},
+    # What stands on a handset's cord is no loop's voltage: only sound tells a call.
+    "handset": {"trigger": "vox", "off_hook_volts": 0.0, "cut_volts": 0.0},
+}
+"""What a line's kind changes of `[recording]`; the line's own keys stand above it."""
+
+
+def recording_of(kind: LineKind, shared: RecordingConfig) -> RecordingConfig:
+    """How a line of this kind is recorded that says nothing else, in a box whose `[recording]` is `shared`."""
+    return replace(shared, **KIND_DEFAULTS[kind])
+
+
 @dataclass(frozen=True, slots=True)
 class LineConfig:
     number: int
     name: str = ""
     enabled: bool = True
+    role: Role = "tap"
+    kind: LineKind = "direct"
     recording: RecordingConfig = field(default_factory=RecordingConfig)
 
 
@@ -79,6 +107,7 @@ class CardConfig:
     kind: CardKind = "simulated"
     name: str = "sim0"
     lines: int = 8
+    """As many as `channels`, where the card has those."""
     law: Law = "alaw"
     zone: ToneZone = "cn"
     seed: int = 1
@@ -88,6 +117,10 @@ class CardConfig:
     """The exchange reverses the battery while a called party is there."""
     start_utc: str = ""
     """Unpaced cards: the UTC time (ISO 8601) of sample 0; empty: now."""
+    channels: tuple[int, ...] = ()
+    """Real cards: the driver's number of each line."""
+    volts_every_s: float = 0.1
+    """DAHDI: how often the loop voltage is asked for; 0: never."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,24 @@
 """The configuration file: everything it may say comes back, everything else is refused by key and line."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware.config import BoxConfig, CardConfig, Config, ConfigError, LineConfig, RecordingConfig, StorageConfig
+from firmware.config import (
+    BoxConfig,
+    CardConfig,
+    Config,
+    ConfigError,
+    LineConfig,
+    LineKind,
+    RecordingConfig,
+    Role,
+    StorageConfig,
+)
 from firmware.config_file import as_text, default_text, load, parse, save
 
 texts = st.text(st.characters(blacklist_categories=("C", "Z")) | st.just(" "), min_size=1, max_size=20).filter(
@@ -29,8 +41,30 @@ recordings = st.builds(
 
 
 @st.composite
+def real_cards(draw: st.DrawFn, first: int) -> CardConfig:
+    channels = tuple(draw(st.lists(st.integers(first, first + 99), min_size=1, max_size=5, unique=True)))
+    return CardConfig(
+        kind="dahdi", name=f"dahdi{first}", lines=len(channels), channels=channels, volts_every_s=draw(st.floats(0, 60))
+    )
+
+
+@st.composite
+def line_configs(draw: st.DrawFn, number: int, real: bool, some: list[RecordingConfig]) -> LineConfig:
+    kind = draw(st.sampled_from(get_args(LineKind)))
+    recording = draw(st.sampled_from(some))
+    return LineConfig(
+        number=number,
+        name=draw(st.just("") | texts),
+        enabled=draw(st.booleans()),
+        role=draw(st.sampled_from(get_args(Role))) if real else "tap",
+        kind=kind,
+        recording=replace(recording, trigger="vox") if kind == "handset" else recording,
+    )
+
+
+@st.composite
 def configs(draw: st.DrawFn) -> Config:
-    cards = tuple(
+    simulated = tuple(
         CardConfig(
             name=f"sim{n}",
             lines=draw(st.integers(1, 5)),
@@ -42,21 +76,14 @@ def configs(draw: st.DrawFn) -> Config:
         )
         for n in range(draw(st.integers(0, 3)))
     )
-    numbers = range(1, 1 + sum(card.lines for card in cards))
+    cards = simulated + tuple(draw(real_cards(first)) for first in range(1, 1 + 100 * draw(st.integers(0, 2)), 100))
+    real = [card.kind == "dahdi" for card in cards for _ in range(card.lines)]
     some = draw(st.lists(recordings, min_size=1, max_size=2))
     return Config(
         box=BoxConfig(name=draw(texts), zone=draw(st.sampled_from(["", "UTC"])), language="en"),
         storage=StorageConfig(minimum_free_mb=draw(st.integers(1, 10**9)), trash_days=draw(st.floats(0, 36_500))),
         cards=cards,
-        lines=tuple(
-            LineConfig(
-                number=n,
-                name=draw(st.just("") | texts),
-                enabled=draw(st.booleans()),
-                recording=draw(st.sampled_from(some)),
-            )
-            for n in numbers
-        ),
+        lines=tuple(draw(line_configs(n, on_real, some)) for n, on_real in enumerate(real, 1)),
     )
 
 
@@ -83,7 +110,59 @@ def test_a_line_takes_the_defaults_and_differs_where_it_says_so() -> None:
     assert config.lines[1].recording == RecordingConfig(hangover_s=9.0)
 
 
+def test_the_lines_of_a_dahdi_card_follow_from_its_channels() -> None:
+    config = parse("[[card]]\n[[card]]\nkind = 'dahdi'\nchannels = [33, 2, '5-8']\nlaw = 'ulaw'\n")
+    assert config.cards[1] == CardConfig(
+        kind="dahdi", name="dahdi0", lines=6, law="ulaw", channels=(33, 2, 5, 6, 7, 8), volts_every_s=0.1
+    )
+    assert [line.number for line in config.lines] == list(range(1, 15))
+    text = as_text(config)
+    assert 'channels = [33, 2, "5-8"]' in text
+    assert text.count("seed = ") == 1, "keys of the simulated card are written for that one alone"
+    assert parse("[[card]]\nkind = 'dahdi'\nchannels = ['1-30']\nlines = 30\n").cards[0].lines == 30
+
+
+def test_what_a_line_is_stands_between_the_box_and_its_own_keys() -> None:
+    lines = parse(
+        "[recording]\noff_hook_volts = 20\nhangover_s = 7\n"
+        "[[line]]\nnumber = 1\nkind = 'extension'\n"
+        "[[line]]\nnumber = 2\nkind = 'extension'\noff_hook_volts = 11\n"
+        "[[line]]\nnumber = 3\nkind = 'handset'\n"
+        "[[line]]\nnumber = 4\nkind = 'handset'\ntrigger = 'key'\n"
+        "[[line]]\nnumber = 5\nkind = 'trunk'\n"
+    ).lines
+    shared = RecordingConfig(off_hook_volts=20.0, hangover_s=7.0)
+    assert lines[0].recording == replace(shared, off_hook_volts=14.0, release_ms=1000)
+    assert lines[1].recording == replace(shared, off_hook_volts=11.0, release_ms=1000)
+    assert lines[2].recording == replace(shared, trigger="vox", off_hook_volts=0.0, cut_volts=0.0)
+    assert lines[3].recording.trigger == "key"
+    assert lines[4].recording == lines[5].recording == shared
+    assert [line.kind for line in lines[:6]] == ["extension", "extension", "handset", "handset", "trunk", "direct"]
+
+
+_DAHDI = "[[card]]\nkind = 'dahdi'\n"
+
 REFUSED = {
+    _DAHDI: (1, "a dahdi card needs its channels"),
+    _DAHDI + "channels = []\n": (3, 'ranges such as "5-30", none twice'),
+    _DAHDI + "channels = [0]\n": (3, "a list of numbers from 1 to 1024"),
+    _DAHDI + "channels = ['1-1025']\n": (3, "a list of numbers from 1 to 1024"),
+    _DAHDI + "channels = ['30-5']\n": (3, "none twice"),
+    _DAHDI + "channels = [7, '5-9']\n": (3, "none twice"),
+    _DAHDI + "channels = [true]\n": (3, "none twice"),
+    _DAHDI + "channels = '1-4'\n": (3, "none twice"),
+    _DAHDI + "lines = 5\nchannels = ['1-4']\n": (3, "lines is 5, but there are 4 channels; leave lines out"),
+    _DAHDI + "channels = [1]\nseed = 3\n": (4, "seed is for cards of kind simulated; this one is dahdi"),
+    _DAHDI + "channels = [1]\nchanels = [1]\n": (4, "perhaps channels is meant"),
+    "[[card]]\nchannels = [1]\n": (2, "channels is for cards of kind dahdi; this one is simulated"),
+    "[[card]]\nkind = 'analog'\n": (2, 'it must be one of "simulated", "dahdi"'),
+    _DAHDI + "channels = [1, 2]\n" + _DAHDI + "name = 'b'\nchannels = ['2-3']\n": (
+        7,
+        'channel 2 is already one of card "dahdi0"',
+    ),
+    "[[line]]\nnumber = 1\nrole = 'trunk'\n": (3, 'line 1 is on simulated card "sim0", whose lines are taps'),
+    "[[line]]\nnumber = 1\nkind = 'handset'\ntrigger = 'voltage'\n": (4, "a handset has no loop voltage"),
+    "[[line]]\nnumber = 1\nkind = 'cord'\n": (3, 'one of "direct", "trunk", "extension", "handset"'),
     '[box]\n\nnmae = "x"\n': (3, "perhaps name is meant"),
     "[bx]\n": (1, 'no table "bx"'),
     "# first\n[recording]\naccess_numbers = [\n  '163',\n  '1x',\n]\n": (3, "access_numbers"),

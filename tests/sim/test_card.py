@@ -10,9 +10,11 @@ import pytest
 
 from dsp import g711
 from firmware.cards import BLOCK, CardError, ChannelStatus, Law, LineEventKind
+from firmware.cards.dahdi import DahdiCard, Port, Role
 from firmware.cards.make import make_cards
 from firmware.cards.simulated import SimulatedCard
 from firmware.config import CardConfig, Config
+from firmware.config_file import parse
 from tests.sim.plant import CACHE, RATE, Heard, listen, make_card, paced_card, tone
 
 RING = (LineEventKind.RING_ON, LineEventKind.RING_OFF)
@@ -273,3 +275,17 @@ def test_cards_are_made_with_numbers_that_run_through_the_box() -> None:
     second.start()
     assert second.call(5, audio=tone(1000, 1.0)).line == 5
     first.close()
+
+
+def test_a_dahdi_card_is_made_with_its_channels_and_roles_and_needs_a_driver_only_when_it_is_started() -> None:
+    config = parse(
+        "[[card]]\nlines = 2\n[[card]]\nkind = 'dahdi'\nchannels = [7, '1-3']\nlaw = 'ulaw'\n"
+        "[[line]]\nnumber = 4\nrole = 'trunk'\n[[line]]\nnumber = 6\nrole = 'station'\n"
+    )
+    _, card = make_cards(config, CACHE.parent)
+    assert isinstance(card, DahdiCard)
+    assert (card.name, card.kind, card.law, card.simulated, card.paced) == ("dahdi0", "dahdi", "ulaw", False, True)
+    assert card.lines == (3, 4, 5, 6)
+    assert card.ports == (Port(7, Role.TAP), Port(1, Role.TRUNK), Port(2, Role.TAP), Port(3, Role.STATION))
+    with pytest.raises(CardError, match="Line 3 .DAHDI channel 7. is a tap"):
+        card.seize(3)
