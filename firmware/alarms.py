@@ -52,7 +52,8 @@ KINDS: dict[str, AlarmKind] = {
     "card_failed": AlarmKind(
         "critical",
         "The card could not be started",
-        "Look at the reason given, check the card and its driver, and start the daemon again.",
+        "Nothing is recorded on its lines. Look at the reason given, check the card and its driver; it is tried again "
+        "every second.",
     ),
     "card_stopped": AlarmKind(
         "critical",
@@ -124,6 +125,12 @@ KINDS: dict[str, AlarmKind] = {
         "The line is cut",
         "There is no voltage on it. Check the cable to the exchange and the terminal block.",
     ),
+    "line_alarm": AlarmKind(
+        "major",
+        "Lines give nothing: their port is in alarm or was unplugged",
+        "The lines named here are not recorded, the others are. Analogue port: check the cable and the card. E1 or T1: "
+        "check the cable and the far end; the span's alarm is shown under System. They are taken back by themselves.",
+    ),
     "line_fault": AlarmKind(
         "minor",
         "The line did something unforeseen",
@@ -163,6 +170,17 @@ KINDS: dict[str, AlarmKind] = {
 
 def codes() -> tuple[str, ...]:
     return tuple(KINDS)
+
+
+def numbered(lines: Iterable[int]) -> str:
+    """Lines as people write them: `1, 3-7`."""
+    runs: list[list[int]] = []
+    for line in sorted(lines):
+        if runs and line == runs[-1][1] + 1:
+            runs[-1][1] = line
+        else:
+            runs.append([line, line])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
 class AlarmSink(Protocol):

@@ -21,7 +21,7 @@ import numpy as np
 
 from firmware.alarms import AlarmSink
 from firmware.analysis import SILENCE_DBM0, Analysis
-from firmware.cards import Card, CardError
+from firmware.cards import Card, CardReport, Reporting
 from firmware.clock import RATE, Clock
 from firmware.config import CardConfig, Config, LineConfig, box_zone
 from firmware.lines import State
@@ -29,7 +29,7 @@ from firmware.orders import Feed
 from firmware.pump import Pump
 from firmware.ring import SLACK_S, Ring, ring_samples
 from firmware.switch import Switch
-from firmware.wire import CardStatus, GapCounts, LineSnapshot, SyncTimes, TickTimes, WriterStatus
+from firmware.wire import CardStatus, GapCounts, LineSnapshot, SpanStatus, SyncTimes, TickTimes, WriterStatus
 from firmware.writer import LedgerQueue, Writer
 
 KEY_WITHIN_S = 2.0
@@ -86,7 +86,6 @@ class Engine:
         rng: random.Random, publish: Callable[[dict[str, Any]], None], alarm: AlarmSink, data: Path,
         slack_s: float = SLACK_S, until: int | None = None,
     ) -> None:  # fmt: skip
-        self._alarm = alarm
         self._card_of: dict[int, tuple[Pump, Feed, int]] = {}
         self._lines = {line.number: line for line in config.lines}
         self._listeners: list[Listener] = []
@@ -116,16 +115,13 @@ class Engine:
             self._card_of |= {number: (pump, feed, channel) for channel, number in enumerate(card.lines)}
 
     def start(self) -> None:
-        """Starts the writer and every card; one that cannot be started is an alarm, and the others run."""
+        """Starts the writer and every card; one that cannot be started is an alarm and is tried again, while the
+        others run."""
         sys.setswitchinterval(SWITCH_S)
         gc.disable()  # The writer collects.
         self.writer.start()
         for pump in self.pumps:
-            try:
-                pump.start()
-            except CardError as error:
-                pump.figures.state = "alarm"
-                self._alarm.raise_("card_failed", f"card {pump.card.name}", error=str(error))
+            pump.start()
 
     def stop(self) -> None:
         """Seals open recordings with the reason `shutdown`; returns when they are on the disk and entered."""
@@ -233,11 +229,28 @@ def _card_status(pump: Pump) -> CardStatus:
     if ticks.size:
         p50, p99 = np.percentile(ticks, (50, 99)).tolist()
         times = TickTimes(p50=round(p50, 2), p99=round(p99, 2), max=round(float(ticks[-1]), 2))
+    report = card.report() if isinstance(card, Reporting) else CardReport()
     return CardStatus(
         name=card.name, kind=card.kind, simulated=card.simulated, law=card.law, lines=len(card.lines),
         state=figures.state, blocks=figures.blocks, late_ticks=figures.late_ticks, lost_samples=figures.lost_samples,
         last_block_age_s=round((time.monotonic_ns() - figures.last_block_ns) / 1e9, 3), tick_ms=times,
+        gaps=figures.gaps, down=list(figures.down), volts=_volts(pump), driver=report.driver,
+        spans=[
+            SpanStatus(
+                number=span.number, name=span.name, type=span.type, alarms=list(span.alarms),
+                interrupts_missed=span.interrupts_missed, lines=list(span.lines),
+            )
+            for span in report.spans
+        ],
+        counts=dict(report.counts),
     )  # fmt: skip
+
+
+def _volts(pump: Pump) -> list[float]:
+    """The lowest and the highest of the card's lines."""
+    volts = pump.analysis.volts
+    known = np.empty(0) if volts is None else volts[np.isfinite(volts)]
+    return [round(float(known.min()), 1), round(float(known.max()), 1)] if known.size else []
 
 
 def _writer_status(writer: Writer) -> WriterStatus:

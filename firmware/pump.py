@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp.g711 import IDLE
-from firmware.alarms import AlarmSink
+from firmware.alarms import AlarmSink, numbered
 from firmware.analysis import Analysis
 from firmware.cards import BLOCK, Block, Card, CardError, ChannelStatus, LineEventKind
 from firmware.clock import NS, RATE, SAMPLE_NS, Clock, Moment, SampleClock
@@ -52,6 +52,8 @@ class PumpFigures:
     lag_ns: int = 0
     last_block_ns: int = 0
     """Monotonic time of the last block."""
+    down: tuple[int, ...] = ()
+    """Lines that are down."""
 
 
 class Pump:
@@ -73,6 +75,8 @@ class Pump:
         self._next_anchor = MINUTE_SAMPLES
         self._wall_ns: int | None = None
         self._lateness = Lateness()
+        self._wanted = np.array([line.config.enabled for line in switch.lines], np.bool_)
+        """A disabled line may give nothing: that is no gap and no alarm."""
         self._down_blocks = np.zeros(self._channels, np.int64)
         self._any_down = self._away = False
         self._last_ns = self._held_ns = 0
@@ -87,10 +91,14 @@ class Pump:
         self.failure: BaseException | None = None
 
     def start(self) -> None:
-        """Takes the card, raising `CardError`, and begins."""
+        """Takes the card and begins. One that cannot be taken is an alarm, and is tried again."""
         self.switch.known_since(self._clock.moment().utc_ns)
-        self.card.start()
-        self.figures.state = "running"
+        try:
+            self.card.start()
+            self.figures.state = "running"
+        except CardError as error:
+            self._stamp(0, None)
+            self._gone("card_failed", error)
         self._thread.start()
 
     def stop(self) -> None:
@@ -119,6 +127,8 @@ class Pump:
 
     def _run(self) -> None:
         try:
+            if self._away:
+                self._take_again("card_failed")
             while not self._stop.is_set() and (self._until is None or self._feed.ring.claimed < self._until):
                 block = self._read()
                 if block is not None:
@@ -130,8 +140,9 @@ class Pump:
             raise
 
     def _finish(self) -> None:
-        self.switch.hear((), self.analysis.close())
-        self.switch.stop()
+        if self._started:
+            self.switch.hear((), self.analysis.close())
+            self.switch.stop()
         self._feed.ring.publish()
         self._writer.published(self._feed)
         self.card.close()
@@ -143,28 +154,36 @@ class Pump:
         try:
             return self.card.read()
         except CardError as error:
-            failed: CardError | None = error
+            self._gone("card_stopped", error)
+        self._take_again("card_stopped")
+        return None
+
+    def _gone(self, code: str, error: CardError) -> None:
         if not self._away:
             self._all_usable(False, "failed")
         self._away = True
         self.figures.state = "alarm"
-        while failed is not None and not self._stop.is_set():
-            self._alarm.raise_("card_stopped", f"card {self.card.name}", error=str(failed))
-            self.card.close()
-            self._stop.wait(RETRY_S)
+        self._alarm.raise_(code, f"card {self.card.name}", error=str(error))
+
+    def _take_again(self, code: str) -> None:
+        """Returns when the card has been started, or the pump is to stop."""
+        self.card.close()
+        while not self._stop.wait(RETRY_S):
             try:
                 self.card.start()
-                failed = None
+                return
             except CardError as error:
-                failed = error
-        return None
+                self._alarm.raise_(code, f"card {self.card.name}", error=str(error))
+                self.card.close()
 
     def _back(self, first_sample: int) -> None:
         """The card is back: this block stands where the clock says."""
-        away_ns = self._clock.monotonic_ns() - self._last_ns
-        self._base = self._feed.ring.claimed + away_ns // SAMPLE_NS - first_sample
+        if self._last_ns:
+            away_ns = self._clock.monotonic_ns() - self._last_ns
+            self._base = self._feed.ring.claimed + away_ns // SAMPLE_NS - first_sample
         self._away = False
-        self._alarm.clear("card_stopped", f"card {self.card.name}")
+        for code in ("card_failed", "card_stopped"):
+            self._alarm.clear(code, f"card {self.card.name}")
         self.figures.state = "running"
 
     def _all_usable(self, up: bool, why: str) -> None:
@@ -258,7 +277,7 @@ class Pump:
     def _missing(self, block: Block, end: int, reason: str) -> Block:
         """Channels whose bytes are filler: gaps, and after two seconds a channel that is down."""
         overrun = {event.channel for event in block.events if event.kind is LineEventKind.OVERRUN}
-        gone = np.flatnonzero(block.status).tolist()
+        gone = np.flatnonzero(self._wanted & (block.status != ChannelStatus.OK)).tolist()
         begun = []
         for channel in gone:
             begins = self._gap_end[channel] != block.first_sample
@@ -280,16 +299,30 @@ class Pump:
         return self._down(block)
 
     def _down(self, block: Block) -> Block:
-        down = block.status == ChannelStatus.DOWN
+        down = self._wanted & (block.status == ChannelStatus.DOWN)
         was, self._down_blocks = self._down_blocks, (self._down_blocks + 1) * down
-        for channel in np.flatnonzero(self._down_blocks == DOWN_BLOCKS).tolist():
+        fell = np.flatnonzero(self._down_blocks == DOWN_BLOCKS).tolist()
+        rose = np.flatnonzero(~down & (was >= DOWN_BLOCKS)).tolist()
+        for channel in fell:
             self.switch.usable(channel, False, "down")
-        for channel in np.flatnonzero(~down & (was >= DOWN_BLOCKS)).tolist():
+        for channel in rose:
             self.switch.usable(channel, True, "back")
+        if fell or rose:
+            self._tell_down()
         self._any_down = bool(down.any())
         if block.volts is None or not self._any_down:
             return block
         return replace(block, volts=np.where(down, np.float32(np.nan), block.volts))
+
+    def _tell_down(self) -> None:
+        """One alarm for all the card's lines that are down: a pulled cable of E1 takes thirty at once."""
+        down = np.flatnonzero(self._down_blocks >= DOWN_BLOCKS).tolist()
+        self.figures.down = tuple(self.card.lines[channel] for channel in down)
+        if self.figures.down:
+            lines = numbered(self.figures.down)
+            self._alarm.raise_("line_alarm", f"card {self.card.name}", count=len(self.figures.down), lines=lines)
+        else:
+            self._alarm.clear("line_alarm", f"card {self.card.name}")
 
     def _answer(self) -> None:
         """Does what was asked for from outside."""

@@ -5,9 +5,10 @@ on it. Every 20 ms it delivers one block: the companded bytes of all channels as
 each channel, the loop voltages where the card can measure them, and what happened since the last block.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,6 +89,40 @@ class Card(Protocol):
 
     def close(self) -> None:
         """Give the hardware back; `read` is not called again."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpanReport:
+    """A span (a port, or a group of analogue ports) as its driver sees it."""
+
+    number: int
+    name: str
+    type: str
+    """As the driver says: `FXO`, `FXS`, `E1`, `T1`."""
+    alarms: tuple[str, ...]
+    """The worst first: `red`, `blue`, `yellow`, `los`, ...; none: all is well."""
+    interrupts_missed: int
+    lines: tuple[int, ...]
+    """The box's lines on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CardReport:
+    """What a card knows of its hardware, for the people who look after it."""
+
+    driver: str = ""
+    """Name and version; empty where it cannot be asked."""
+    spans: tuple[SpanReport, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """What happened since the daemon took the card, by name."""
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A card that can say more of itself than its blocks do."""
+
+    def report(self) -> CardReport:
+        """From any thread, in a millisecond or so; what cannot be asked is left out."""
 
 
 class CardError(Exception):

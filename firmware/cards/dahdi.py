@@ -18,7 +18,7 @@ Limits: hook events are dated to the block in which they were read. All channels
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -29,7 +29,7 @@ from cffi_bindings import dahdi
 from cffi_bindings.dahdi import Hook, Result, Signalling
 from cffi_bindings.errors import BindingError, DahdiError
 from dsp.g711 import IDLE
-from firmware.cards import BLOCK, Block, CardError, ChannelStatus, Law, LineEvent, LineEventKind
+from firmware.cards import BLOCK, Block, CardError, CardReport, ChannelStatus, Law, LineEvent, LineEventKind, SpanReport
 from firmware.cards.card_time import CardTime
 from firmware.cards.line_volts import LineVolts
 
@@ -98,6 +98,7 @@ class DahdiCard:
         n = len(self.ports)
         self._channels: dahdi.Channels | None = None
         self._sees = [Signalling.NONE] * n
+        self._spans = [0] * n
         self._all_ok = np.full(n, ChannelStatus.OK, np.uint8)
         self._alarmed = np.zeros(n, np.bool_)
         self._any_alarmed = False
@@ -160,6 +161,23 @@ class DahdiCard:
                 self._channels.close_all()
             self._channels = None
         self._held.clear()
+
+    def report(self) -> CardReport:
+        """Driver and spans as they are now; without them where the driver is away."""
+        counts = asdict(self.counts)
+        try:
+            driver, spans = dahdi.version().driver, dahdi.spans()
+        except BindingError:
+            return CardReport(counts=counts)
+        ours: dict[int, list[int]] = {}
+        for line, span in zip(self.lines, self._spans, strict=True):
+            ours.setdefault(span, []).append(line)
+        reports = (
+            SpanReport(span.number, span.name, span.type, span.alarms, span.interrupts_missed, tuple(ours[span.number]))
+            for span in spans
+            if span.number in ours
+        )
+        return CardReport(f"DAHDI {driver}", tuple(reports), counts)
 
     # What a line is asked to do. From any thread.
 
@@ -349,7 +367,7 @@ class DahdiCard:
         self._check(port, info)
         clear = info.signalling is Signalling.CLEAR
         channels.open(place, law=self.law, clear=clear, write=port.role is not Role.TAP)
-        self._sees[place] = info.signalling
+        self._sees[place], self._spans[place] = info.signalling, info.span
         self._alarmed[place] = "red" in info.alarms
         self._any_alarmed = bool(self._alarmed.any())
         if info.signalling is Signalling.TELEPHONE and info.off_hook:

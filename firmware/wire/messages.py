@@ -50,6 +50,18 @@ class TickTimes(msgspec.Struct, frozen=True, kw_only=True):
     max: float = 0.0
 
 
+class SpanStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A span of a card (a port of E1 or T1, or a group of analogue ports)."""
+
+    number: int
+    name: str
+    type: str
+    alarms: list[str] = []
+    """`red`, `blue`, `yellow`, `los`, ...; the worst first."""
+    interrupts_missed: int = 0
+    lines: list[int] = []
+
+
 class CardStatus(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     kind: str
@@ -63,6 +75,16 @@ class CardStatus(msgspec.Struct, frozen=True, kw_only=True):
     lost_samples: int = 0
     last_block_age_s: float = 0.0
     tick_ms: TickTimes = TickTimes()
+    gaps: int = 0
+    """Since the daemon started."""
+    down: list[int] = []
+    """Lines on which nothing has come for two seconds or more, while the card runs."""
+    volts: list[float] = []
+    """The lowest and the highest line voltage now; empty where the card measures none."""
+    driver: str = ""
+    spans: list[SpanStatus] = []
+    counts: dict[str, int] = {}
+    """The card's own figures, by name."""
 
 
 class SyncTimes(msgspec.Struct, frozen=True, kw_only=True):

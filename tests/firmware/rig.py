@@ -66,6 +66,8 @@ class ScriptedCard:
     first_sample: int = 0
     fails_at: frozenset[int] = frozenset()
     """Blocks at which reading fails once."""
+    refuses: int = 0
+    """So many attempts to start it fail."""
     before: Mapping[int, Callable[[], None]] = field(default_factory=dict)
     """What is done before a block is delivered."""
 
@@ -99,6 +101,8 @@ class ScriptedCard:
 
     def start(self) -> None:
         self.starts += 1
+        if self.starts <= self.refuses:
+            raise CardError(f"{self.name}: it cannot be taken, as the script says. Nothing to be done.")
 
     def close(self) -> None:
         self.closes += 1
@@ -125,9 +129,11 @@ class Alarms:
 
     def __init__(self) -> None:
         self.said: list[tuple[str, str, str]] = []
+        self.values: dict[tuple[str, str], dict[str, Any]] = {}
 
     def raise_(self, code: str, object: str, **values: Any) -> None:
         self.said.append(("raised", code, object))
+        self.values[code, object] = values
 
     def clear(self, code: str, object: str) -> None:
         self.said.append(("cleared", code, object))

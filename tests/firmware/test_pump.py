@@ -105,6 +105,71 @@ def test_a_channel_that_stays_down_ends_its_recording_and_comes_back(tmp_path: P
     assert second.end is not None and second.end.stop_reason is StopReason.ON_HOOK
 
 
+def test_lines_that_give_nothing_are_named_in_one_alarm_and_nobody_else_notices(tmp_path: Path) -> None:
+    """A cable of three lines is pulled for ten seconds, in the middle of calls on it and beside it."""
+    card = ScriptedCard(40, lines=(1, 2, 3, 4))
+    for channel in range(4):
+        card.lift(2 * S, 35 * S, channel)
+        card.lay(2 * S, noise(33 * S, channel), channel)
+    card.status[500:1000, 1:] = ChannelStatus.DOWN
+    rig = Rig(tmp_path, card)
+    seen = {}
+    card.before = {
+        at: lambda at=at: seen.update({at: rig.engine.health().cards[0].down})  # type: ignore[misc]
+        for at in (599, 600, 601, 1001)
+    }
+    result = rig.run()
+    assert seen == {599: [], 600: [2, 3, 4], 601: [2, 3, 4], 1001: []}
+    told = [said for said in rig.alarms.said if said[1] == "line_alarm"]
+    assert told == [("raised", "line_alarm", "card script0"), ("cleared", "line_alarm", "card script0")]
+    assert rig.alarms.values["line_alarm", "card script0"] == {"count": 3, "lines": "2-4"}
+    (whole,) = [number for number, file in enumerate(result.files) if file.start.line == 1]
+    assert not result.files[whole].gaps
+    assert result.audio(whole) == card.audio[0, 2 * S : 2 * S + result.files[whole].samples].tobytes()
+    assert result.files[whole].samples > 32 * S
+    for line in (2, 3, 4):
+        first, second = (file for file in result.files if file.start.line == line)
+        assert first.end is not None and first.end.stop_reason is StopReason.CARD
+        assert second.start.first_sample == 1000 * BLOCK, "taken back"
+    status = result.engine.health().cards[0]
+    assert (status.gaps, status.lost_samples, status.driver, status.spans) == (3, 3 * 500 * BLOCK, "", [])
+
+
+def test_a_disabled_line_that_gives_nothing_is_nobody_s_alarm(tmp_path: Path) -> None:
+    card = ScriptedCard(10)
+    card.status[100:400] = ChannelStatus.DOWN
+    result = run(tmp_path, card, enabled=False)
+    assert not {code for _, code, _ in result.alarms.said} & {"line_alarm", "frames_lost"}
+    assert (result.engine.health().gaps.count, result.engine.health().cards[0].lost_samples) == (0, 0)
+
+
+def test_a_card_that_cannot_be_started_is_an_alarm_and_is_taken_as_soon_as_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firmware.pump.RETRY_S", 0.01)
+    card = call_card()
+    card.refuses = 3
+    rig = Rig(tmp_path, card)
+    (file,) = rig.run().files
+    assert card.starts == 4
+    assert rig.result().audio() == card.audio[0, 2 * S : 2 * S + file.samples].tobytes()
+    raised = [said for said in rig.alarms.said if said[1] == "card_failed"]
+    assert raised == [("raised", "card_failed", "card script0")] * 3 + [("cleared", "card_failed", "card script0")]
+
+
+def test_a_box_is_stopped_while_its_card_cannot_be_started(tmp_path: Path) -> None:
+    card = call_card()
+    card.refuses = 10**6
+    rig = Rig(tmp_path, card)
+    rig.engine.start()
+    (snapshot,) = rig.engine.snapshots()
+    assert (snapshot.state, rig.engine.health().cards[0].state) == ("unusable", "alarm")
+    rig.engine.stop()
+    rig.thread.close()
+    assert rig.result().files == []
+    assert rig.engine.health().failure is None
+
+
 def test_a_card_that_fails_is_an_alarm_and_is_started_again(tmp_path: Path) -> None:
     card = call_card()
     card.fails_at = frozenset({400})
