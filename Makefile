@@ -31,6 +31,7 @@ help:
 	@echo 'make run     start the box in software: daemon and page on loopback'
 	@echo '             LISTEN=127.0.0.1:8090 and DATA=var may be set'
 	@echo 'make test    style, types and every test'
+	@echo 'make test-dahdi  thirty lines at once on the real DAHDI driver in a machine in software; DAHDI="--minutes 30"'
 	@echo 'make bench   what a channel costs, beside libspandsp'
 	@echo 'make eval    what the detectors reach, beside libspandsp; writes the tables of docs/detectors.md'
 	@echo '             EVAL="--part seen talkoff" runs a part'
@@ -52,6 +53,9 @@ lint: setup
 types: setup
 	@echo '== mypy'
 	@$(BIN)/mypy
+
+test-dahdi: setup setup-test
+	@$(BIN)/python -m tests.dahdi $(DAHDI)
 
 bench: setup
 	@$(BIN)/python -m tests.bench

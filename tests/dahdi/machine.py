@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
@@ -61,14 +61,16 @@ class MachineFailed(Exception):
     """The machine did not come up or did not report; the message says what the console said last."""
 
 
-def run(selection: Iterable[str], folder: Path, timeout_s: float) -> dict[str, Outcome]:
+def run(
+    selection: Iterable[str], folder: Path, timeout_s: float, environment: Mapping[str, str] | None = None
+) -> dict[str, Outcome]:
     """Boot, run the tests of `guest/` that pytest selects by these arguments, and answer the outcome of each by its
     name. `folder` keeps the console and the results. Raises MachineFailed."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (BUILT / "key").exists():
         raise MachineFailed(f"{BUILT} is not built. Remedy: make setup-test")
     initrd, console, results = folder / "initrd", folder / "console.log", folder / "results.xml"
-    _lay_over(folder / "tree", list(selection))
+    _lay_over(folder / "tree", list(selection), environment or {})
     with initrd.open("wb") as whole:
         whole.write((BUILT / "root.cpio.zst").read_bytes())
         subprocess.run(
@@ -78,8 +80,8 @@ def run(selection: Iterable[str], folder: Path, timeout_s: float) -> dict[str, O
     shutil.rmtree(folder / "tree")
     began = time.monotonic()
     command: list[str | Path] = [
-        "qemu-system-x86_64", "-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-cpu", "Nehalem", "-machine", "pc", "-smp", "1",
-        "-m", "1536", "-display", "none", "-nodefaults", "-no-reboot",
+        "qemu-system-x86_64", "-machine", "pc", "-cpu", "Nehalem", "-accel", "tcg,thread=single",
+        "-icount", "shift=0,sleep=off", "-m", "3072", "-display", "none", "-nodefaults", "-no-reboot",
         "-kernel", BUILT / "vmlinuz", "-initrd", initrd, "-append", "console=ttyS0 quiet panic=-1",
         "-serial", f"file:{console}", "-serial", f"file:{results}",
     ]  # fmt: skip
@@ -98,7 +100,7 @@ def run(selection: Iterable[str], folder: Path, timeout_s: float) -> dict[str, O
         raise MachineFailed(f"The machine reported no results ({error}).\n{_last_words(console)}") from error
 
 
-def _lay_over(tree: Path, selection: list[str]) -> None:
+def _lay_over(tree: Path, selection: list[str], environment: Mapping[str, str]) -> None:
     shutil.rmtree(tree, ignore_errors=True)
     shutil.copytree(BUILT / "tree", tree, symlinks=True)
     project = tree / "opt/linekeep"
@@ -119,6 +121,7 @@ def _lay_over(tree: Path, selection: list[str]) -> None:
     (tree / "etc/dahdi/system.conf").write_text(SPANS_CONF + CHANNELS_CONF)
     (tree / "etc/dahdi/channels.conf").write_text(CHANNELS_CONF)
     (tree / "opt/selection").write_text(" ".join(selection))
+    (tree / "opt/environment").write_text("".join(f"export {name}={value}\n" for name, value in environment.items()))
 
 
 def _copy(source: Path, target: Path) -> None:

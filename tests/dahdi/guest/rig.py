@@ -25,10 +25,10 @@ def lines(*channels: int, role: Role = Role.TRUNK) -> DahdiCard:
 
 
 class Reader:
-    """Reads a card in a thread of its own, as a pump does, and keeps everything."""
+    """Reads a card in a thread of its own, as a pump does, and keeps everything, or only the newest block."""
 
-    def __init__(self, card: DahdiCard) -> None:
-        self.card = card
+    def __init__(self, card: DahdiCard, keep: bool = True) -> None:
+        self.card, self._keep = card, keep
         self.blocks: list[Block] = []
         self.failure: BaseException | None = None
         self._more = threading.Condition()
@@ -50,6 +50,8 @@ class Reader:
                     self._go.wait()
                 block = self.card.read()
                 with self._more:
+                    if not self._keep:
+                        self.blocks.clear()
                     self.blocks.append(block)
                     self._more.notify_all()
         except (CardError, AssertionError, OSError, ValueError) as failure:
@@ -85,6 +87,9 @@ class Reader:
         want = len(self.blocks) + more
         self.wait_for(lambda blocks: len(blocks) >= want)
 
+    def wait_until(self, sample: int) -> None:
+        self.wait_for(lambda blocks: bool(blocks) and blocks[-1].first_sample >= sample)
+
     def events(self) -> list[LineEvent]:
         return [event for block in list(self.blocks) for event in block.events]
 
@@ -115,8 +120,8 @@ class Reader:
 
 
 @contextmanager
-def reading(*cards: DahdiCard) -> Iterator[list[Reader]]:
-    readers = [Reader(card) for card in cards]
+def reading(*cards: DahdiCard, keep: bool = True) -> Iterator[list[Reader]]:
+    readers = [Reader(card, keep) for card in cards]
     try:
         for reader in readers:
             reader.start()
