@@ -27,7 +27,8 @@ exit codes:
   6  the data folder, the catalogue or a file cannot be read or written
   130  stopped with Ctrl-C     141  the reader of the output went away
 
-Reading (search, show, play, export, verify, analyse, user list, config check) works with the daemon down.
+Reading (search, show, play, export, verify, analyse, user list, config check) works with the daemon down, and so do
+doctor and card scan.
 A recording is named by its handle; any beginning of it that is unique, of 6 digits or more, will do.
 Times are the box's local time. The data folder is --data, else $LINEKEEP_DATA, else var/ in the project's folder.
 Every command and every JSON document: docs/command.md
@@ -86,6 +87,7 @@ def build() -> argparse.ArgumentParser:
     _live(add)
     _reading(add)
     _keeping(add)
+    _hardware(add, group)
     _people(add, group)
     _simulation(add, group)
     return top
@@ -158,6 +160,19 @@ def _keeping(add: Add) -> None:
         "--all", action="store_true", help="every recording, and the journal; this is what happens without a handle"
     )
     add("rebuild", "check:rebuild", "make the catalogue anew from recordings and journal, the daemon being down")
+
+
+def _hardware(add: Add, group: Group) -> None:
+    add("doctor", "doctor:doctor", "is this machine fit to record? each part with a verdict and what to do")
+    card = group("card", "telephony cards: what there is, what their lines do")
+    add("scan", "card:scan", "cards, spans, channels, and the piece of configuration for them", to=card)
+    monitor = add("monitor", "card:monitor", "live levels, volts and states", to=card)
+    monitor.add_argument(
+        "--line", dest="lines", metavar="N", type=line_number, action="append", default=[], help="may be repeated"
+    )
+    monitor.add_argument("--card", metavar="NAME", help="only the lines of this card")
+    monitor.add_argument("--every", metavar="SECONDS", type=number_in(float, 0.1, 60), default=0.5, help="(0.5)")
+    monitor.add_argument("--for", dest="seconds", metavar="TIME", type=duration, help="stop after this long (30s, 5m)")
 
 
 def _people(add: Add, group: Group) -> None:

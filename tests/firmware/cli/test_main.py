@@ -21,7 +21,7 @@ EVERY_COMMAND = [
     "trash aaaaaa --reason x", "undelete aaaaaa", "verify", "rebuild", "user list", "user reset", "alarms",
     "alarms ack 1", "config check", "sim call --line 1 --caller 1 --audio x", "sim replay x", "sim scenario on",
     "sim cut 1",
-    "key 1 on",
+    "key 1 on", "card scan", "card monitor --line 1 --every 0.5 --for 5s --card e1", "doctor",
 ]  # fmt: skip
 
 
@@ -55,6 +55,7 @@ def test_what_cannot_be_meant_is_a_usage_error(words: str, capsys: pytest.Captur
         "status",
         "lines",
         "lines --watch",
+        "card monitor",
         "listen 1 --to -",
         "alarms",
         "alarms ack 1",
