@@ -32,6 +32,7 @@ from dsp.g711 import IDLE
 from firmware.cards import BLOCK, Block, CardError, CardReport, ChannelStatus, Law, LineEvent, LineEventKind, SpanReport
 from firmware.cards.card_time import CardTime
 from firmware.cards.line_volts import LineVolts
+from firmware.cards.outgoing import Outgoing
 
 _WAIT_MS: Final = 100
 """For the first channel of a tick, several times before the card counts as stopped."""
@@ -94,7 +95,7 @@ class DahdiCard:
         self.name, self.lines, self.law = name, lines, law
         self.ports = tuple(ports)
         self.counts = Counts()
-        self._every_s, self._ahead_blocks = volts_every_s, ahead_blocks
+        self._every_s = volts_every_s
         n = len(self.ports)
         self._channels: dahdi.Channels | None = None
         self._sees = [Signalling.NONE] * n
@@ -102,6 +103,8 @@ class DahdiCard:
         self._all_ok = np.full(n, ChannelStatus.OK, np.uint8)
         self._alarmed = np.zeros(n, np.bool_)
         self._any_alarmed = False
+        self._reversed = np.zeros(n, np.bool_)
+        """The driver says that the battery was reversed, not to what: it is taken as normal at the start."""
         self._again = np.zeros(n, np.int64)
         """Block in which a removed channel is asked for again."""
         self._blocks = self._sample = 0
@@ -112,9 +115,7 @@ class DahdiCard:
         self._behind: list[int] = []
         self._pending: list[LineEvent] = []
         self._lock = threading.Lock()
-        self._sending: dict[int, bytearray] = {}
-        self._ahead = np.zeros(n, np.int64)
-        """Blocks that were sent and are not gone yet."""
+        self._outgoing = Outgoing(n, law, ahead_blocks)
         self._own: list[LineEvent] = []
         self._meter: LineVolts | None = None
 
@@ -202,12 +203,12 @@ class DahdiCard:
         place = self._place(line)
         self._refuse(place, "sending", Role.TRUNK, Role.STATION)
         with self._lock:
-            self._sending.setdefault(place, bytearray()).extend(law_bytes)
+            self._outgoing.put(place, law_bytes)
 
     def to_send(self, line: int) -> int:
         """Bytes that wait to be sent."""
         with self._lock:
-            return len(self._sending.get(self._place(line), b""))
+            return self._outgoing.waits(self._place(line))
 
     # Reading.
 
@@ -219,7 +220,7 @@ class DahdiCard:
         for _ in range(_WAITS):
             try:
                 with self._lock:
-                    found = self._send(channels) if self._sending else []
+                    found = self._outgoing.send(channels)
                     events += self._own
                     self._own = []
                 found += channels.read(_WAIT_MS, _GRACE_MS)
@@ -286,12 +287,15 @@ class DahdiCard:
             elif code in (codes.alarm, codes.no_alarm):
                 self._alarmed[place] = code == codes.alarm
                 self._any_alarmed = bool(self._alarmed.any())
-                kind = LineEventKind.ALARM if code == codes.alarm else LineEventKind.CLEAR
-                events.append(LineEvent(self._sample, place, kind))
+                change = LineEventKind.ALARM if code == codes.alarm else LineEventKind.CLEAR
+                events.append(LineEvent(self._sample, place, change))
             else:
-                kind_of_hook = _meaning(self._sees[place], code, codes)
-                if kind_of_hook is not None:
-                    events.append(LineEvent(self._sample, place, kind_of_hook))
+                kind = _meaning(self._sees[place], code, codes)
+                if kind is LineEventKind.POLARITY:
+                    self._reversed[place] ^= True
+                if kind is not None:
+                    value = int(self._reversed[place]) if kind is LineEventKind.POLARITY else 0
+                    events.append(LineEvent(self._sample, place, kind, value))
         return events
 
     def _drop_removed(self, channels: dahdi.Channels, events: list[LineEvent]) -> None:
@@ -419,29 +423,9 @@ class DahdiCard:
             except DahdiError as error:
                 raise CardError(f"Line {line}: {error}") from error
             if hook is Hook.ON_HOOK:
-                self._sending.pop(place, None)
+                self._outgoing.drop(place)
             if means is not None:
                 self._own.append(LineEvent(self._sample, place, means))
-
-    def _send(self, channels: dahdi.Channels) -> list[dahdi.Event]:
-        """Out of what waits as much as the driver is to hold ahead; a block is gone whenever one was read."""
-        self._ahead = np.maximum(self._ahead - 1, 0)
-        law = np.full((len(self.ports), self._ahead_blocks, BLOCK), IDLE[self.law], np.uint8)
-        wanted = np.zeros(len(self.ports), np.uint8)
-        for place, waiting in self._sending.items():
-            room = self._ahead_blocks - int(self._ahead[place])
-            now = np.frombuffer(bytes(waiting[: room * BLOCK]), np.uint8)
-            law[place].reshape(-1)[: now.size] = now
-            wanted[place] = -(-now.size // BLOCK)
-        written, events = channels.write(law, wanted)
-        for place in list(self._sending):
-            taken = int(written[place])
-            if taken > 0:
-                self._ahead[place] += taken
-                del self._sending[place][: taken * BLOCK]
-                if not self._sending[place]:
-                    del self._sending[place]
-        return events
 
 
 @dataclass(frozen=True, slots=True)

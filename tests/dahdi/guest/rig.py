@@ -30,6 +30,7 @@ class Reader:
     def __init__(self, card: DahdiCard, keep: bool = True) -> None:
         self.card, self._keep = card, keep
         self.blocks: list[Block] = []
+        self._read = 0
         self.failure: BaseException | None = None
         self._more = threading.Condition()
         self._go = threading.Event()
@@ -53,6 +54,7 @@ class Reader:
                     if not self._keep:
                         self.blocks.clear()
                     self.blocks.append(block)
+                    self._read += 1
                     self._more.notify_all()
         except (CardError, AssertionError, OSError, ValueError) as failure:
             self.failure = failure
@@ -84,8 +86,8 @@ class Reader:
         assert done, f"not within {timeout_s} s; events so far: {self.events()}"
 
     def wait_blocks(self, more: int) -> None:
-        want = len(self.blocks) + more
-        self.wait_for(lambda blocks: len(blocks) >= want)
+        want = self._read + more
+        self.wait_for(lambda _: self._read >= want)
 
     def wait_until(self, sample: int) -> None:
         self.wait_for(lambda blocks: bool(blocks) and blocks[-1].first_sample >= sample)
