@@ -172,17 +172,6 @@ def codes() -> tuple[str, ...]:
     return tuple(KINDS)
 
 
-def numbered(lines: Iterable[int]) -> str:
-    """Lines as people write them: `1, 3-7`."""
-    runs: list[list[int]] = []
-    for line in sorted(lines):
-        if runs and line == runs[-1][1] + 1:
-            runs[-1][1] = line
-        else:
-            runs.append([line, line])
-    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
-
-
 class AlarmSink(Protocol):
     """What a part of the appliance is given to raise alarms with."""
 

@@ -21,12 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dsp.g711 import IDLE
-from firmware.alarms import AlarmSink, numbered
+from firmware.alarms import AlarmSink
 from firmware.analysis import Analysis
 from firmware.cards import BLOCK, Block, Card, CardError, ChannelStatus, LineEventKind
 from firmware.clock import NS, RATE, SAMPLE_NS, Clock, Moment, SampleClock
 from firmware.orders import Feed
 from firmware.switch import Switch
+from firmware.wire import numbered
 from firmware.writer import Writer
 
 MINUTE_SAMPLES = 60 * RATE
@@ -295,7 +296,8 @@ class Pump:
         self.figures.gaps += len(begun)
         if begun:
             alone = f"line {self.card.lines[begun[0]]}" if len(begun) == 1 else f"card {self.card.name}"
-            self._alarm.raise_("frames_lost", alone, lines=len(begun), reason=why)
+            lines = numbered(self.card.lines[channel] for channel in begun)
+            self._alarm.raise_("frames_lost", alone, lines=lines, reason=why)
         return self._down(block)
 
     def _down(self, block: Block) -> Block:

@@ -11,6 +11,7 @@ from firmware.cli.box import Box, actor, require_line
 from firmware.cli.errors import Exit, Failure
 from firmware.cli.output import Cell, Column, Output, console, rich_table
 from firmware.cli.times import clock_text, offset_text
+from firmware.wire import numbered
 
 LINE_COLUMNS = (
     Column("line", True), Column("name", text=True), Column("state"), Column("for", True), Column("dir"),
@@ -46,6 +47,8 @@ def _status_rows(state: dict[str, Any]) -> Iterator[tuple[str, Cell]]:
     yield "recordings", f"{recordings['total']}, {recordings['today']} today, {recordings['trash']} in the trash"
     for card in state["cards"]:
         yield f"card {card['name']}", _card_text(card)
+        for span in card["spans"]:
+            yield f"span {span['number']}", _span_text(span)
     yield "gaps", f"{state['gaps']['count']}, {state['gaps']['samples'] / 8000:.2f} s since the start"
     yield (
         "writer",
@@ -58,11 +61,24 @@ def _status_rows(state: dict[str, Any]) -> Iterator[tuple[str, Cell]]:
 
 
 def _card_text(card: dict[str, Any]) -> str:
-    tick = card["tick_ms"]
-    return (
-        f"{card['kind']}, {card['state']}, {card['lines']} lines, {card['law']}, tick p99 {tick['p99']:.1f} ms, "
-        f"{card['late_ticks']} late, {card['lost_samples']} samples lost"
-    )
+    volts = [round(volts) for volts in card["volts"]]
+    counts = {name: n for name, n in card["counts"].items() if n and name not in ("lost_samples", "calls_of_tick")}
+    parts = (
+        card["driver"] or card["kind"], card["state"], f"{card['lines']} lines, {card['law']}",
+        f"nothing from lines {numbered(card['down'])}" if card["down"] else "",
+        f"{volts[0]} V" if volts and volts[0] == volts[1] else f"{volts[0]} to {volts[1]} V" if volts else "",
+        f"{card['gaps']} gaps, {card['lost_samples'] / 8000:.2f} s lost",
+        *(f"{name.replace('_', ' ')} {n}" for name, n in counts.items()),
+        f"tick p99 {card['tick_ms']['p99']:.1f} ms, {card['late_ticks']} late",
+        "declared from public documentation, not yet run on a real card" if card["kind"] == "synway" else "",
+    )  # fmt: skip
+    return ", ".join(filter(None, parts))
+
+
+def _span_text(span: dict[str, Any]) -> str:
+    alarms = f"alarm: {', '.join(span['alarms'])}" if span["alarms"] else "no alarm"
+    missed = f", {span['interrupts_missed']} interrupts missed" if span["interrupts_missed"] else ""
+    return f"{span['name']}, {span['type']}, lines {numbered(span['lines'])}, {alarms}{missed}"
 
 
 def _disk_text(disk: dict[str, Any]) -> str:

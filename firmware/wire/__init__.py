@@ -41,6 +41,7 @@ from firmware.wire.messages import (
     SyncTimes,
     TickTimes,
     WriterStatus,
+    numbered,
 )
 
 __all__ = [
@@ -68,6 +69,7 @@ __all__ = [
     "WireError",
     "WriterStatus",
     "frame",
+    "numbered",
     "parse",
     "read_frame",
     "socket_address",

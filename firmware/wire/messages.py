@@ -4,6 +4,7 @@ The daemon fills them and they travel as maps; the page turns those back into th
 name: UTC and monotonic times in nanoseconds, lengths in seconds, milliseconds or samples.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -167,3 +168,14 @@ class AlarmReport(msgspec.Struct, frozen=True, kw_only=True):
     acknowledged_by: str | None = None
     resolved_utc_ns: int | None = None
     count: int = 1
+
+
+def numbered(lines: Iterable[int]) -> str:
+    """Lines as people write them: `1, 3-7`."""
+    runs: list[list[int]] = []
+    for line in sorted(lines):
+        if runs and line == runs[-1][1] + 1:
+            runs[-1][1] = line
+        else:
+            runs.append([line, line])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)

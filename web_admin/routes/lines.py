@@ -1,8 +1,8 @@
 """The wall: one tile a line, kept alive by one event stream a browser.
 
-The stream (`/events`) sends three things: `html`, elements that replace those of the same id; `levels`, what the meters
-show; `finished`, how many recordings were sealed since. It looks at the hub's state when that changes and sends what
-this browser has not seen, at most four times a second.
+The stream (`/events`) sends four things: `html`, elements that replace those of the same id; `levels`, what the meters
+show; `volts` of the lines; `finished`, how many recordings were sealed since. It looks at the hub's state when that
+changes and sends what this browser has not seen, at most four times a second.
 """
 
 import asyncio
@@ -27,7 +27,9 @@ log = logging.getLogger("linekeep.web")
 TICK_S = 0.25
 KEEP_ALIVE_S = 15.0
 STEP_DB = 1.5
-"""A meter is told of changes from this size on."""
+"""A meter is told of changes from this size on,"""
+STEP_VOLTS = 0.75
+"""and a line's voltage, which is shown in whole volts."""
 
 
 def summary(lines: dict[int, LineSnapshot]) -> dict[str, int]:
@@ -115,6 +117,7 @@ class Seen:
         self._wall = wall
         self._tiles: dict[int, tuple[Any, ...]] = {}
         self._levels: dict[int, float] = {}
+        self._volts: dict[int, float] = {}
         self._head = ""
         self._summary = ""
         self._finished = box_of(request).hub.finished
@@ -123,7 +126,7 @@ class Seen:
         """The events that bring this browser up to date; empty when it is."""
         hub = box_of(self._request).hub
         values = context(self._request)
-        events = [self._elements(values), self._meters(hub.lines) if self._wall else ""]
+        events = [self._elements(values), self._meters(hub.lines) + self._voltages(hub.lines) if self._wall else ""]
         if hub.finished != self._finished and visitor_of(self._request).is_auditor:
             events.append(message("finished", str(hub.finished - self._finished)))
             self._finished = hub.finished
@@ -167,6 +170,16 @@ class Seen:
         }
         self._levels |= moved
         return message("levels", msgspec.json.encode(moved).decode()) if moved else ""
+
+    def _voltages(self, lines: dict[int, LineSnapshot]) -> str:
+        moved = {
+            number: line.volts
+            for number, line in lines.items()
+            if line.volts is not None and not abs(line.volts - self._volts.get(number, np.inf)) < STEP_VOLTS
+        }
+        self._volts |= moved
+        shown = {number: round(volts) for number, volts in moved.items()}
+        return message("volts", msgspec.json.encode(shown).decode()) if shown else ""
 
 
 def _face(line: LineSnapshot, visitor: Visitor) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from firmware.wire import AlarmReport
+from firmware.wire import AlarmReport, numbered
 from recorder import spool
 from web_admin import passwords
 from web_admin.box import Flash, box_of, form_of, visitor_of
@@ -12,6 +12,8 @@ from web_admin.i18n import Locale
 from web_admin.render import PageError, done, page
 from web_admin.routes.entry import NAME, ROLES, name_of
 
+SHOWN_COUNTS = ("overruns", "lost_interrupts", "late_blocks", "events_lost", "restarts")
+"""Figures of a card that are worth a look when they are not 0."""
 ORDER = {"critical": 0, "major": 1, "minor": 2, "warning": 3}
 
 
@@ -42,6 +44,8 @@ async def _page(
         status,
         alarms=in_order(list(box.hub.alarms.values())),
         alarm_text=alarm_text,
+        numbered=numbered,
+        shown_counts=SHOWN_COUNTS,
         people=box.accounts.people(),
         signed_in={person.name: len(box.store.sessions_of(person.name)) for person in box.accounts.people()},
         waiting=len(spool.waiting(box.spool)),

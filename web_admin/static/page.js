@@ -232,6 +232,7 @@ const stream = {
     this.source = new EventSource(`/events?view=${view}&tiles=${$$(".tile").length}`);
     this.source.addEventListener("html", (event) => replace(event.data));
     this.source.addEventListener("levels", (event) => levels(JSON.parse(event.data)));
+    this.source.addEventListener("volts", (event) => volts(JSON.parse(event.data)));
     this.source.addEventListener("finished", (event) => this.finished(Number(event.data)));
     this.source.addEventListener("signed_out", () => location.assign("/"));
   },
@@ -273,6 +274,13 @@ function levels(values) {
     if (!meter) continue;
     meter.firstElementChild.style.transform = `scaleX(${Math.min(1, Math.max(0, (level + 60) / 60))})`;
     meter.classList.toggle("hot", level > -9);
+  }
+}
+
+function volts(values) {
+  for (const [line, value] of Object.entries(values)) {
+    const shown = $(`#line-${line} .volts`);
+    if (shown) shown.textContent = ` · ${value} V`;
   }
 }
 
