@@ -85,9 +85,13 @@ def _by_clock(spans: Sequence[Span]) -> dict[str, set[int]]:
     """Numbers of the spans of each card, by what the driver calls it."""
     cards: dict[str, set[int]] = {}
     for span in spans:
-        words = filter(None, (span.manufacturer, span.device or span.name, span.location))
-        cards.setdefault(", ".join(words), set()).add(span.number)
+        cards.setdefault(card_of(span), set()).add(span.number)
     return cards
+
+
+def card_of(span: Span) -> str:
+    """What the driver calls the card that the span is on: maker, type and place."""
+    return ", ".join(filter(None, (span.manufacturer, span.device or span.name, span.location)))
 
 
 def _stanza(described: str, name: str, law: str, group: Sequence[Channel]) -> str:

@@ -184,12 +184,18 @@ def _monitor_table(looks: Iterator[dict[str, Any]]) -> int:
     from rich.live import Live
     from rich.text import Text
 
-    with Live(console=console(), auto_refresh=False, screen=True) as live:
-        for look in looks:
-            cards = [Text(_card_line(card)) for card in look["cards"]]
-            rows = [_monitor_row(line) for line in look["lines"]]
-            live.update(Group(*cards, rich_table(MONITOR_COLUMNS, rows)))
-            live.refresh()
+    shown = Group()
+    try:
+        with Live(console=console(), auto_refresh=False, screen=True) as live:
+            for look in looks:
+                cards = [Text(_card_line(card)) for card in look["cards"]]
+                rows = [_monitor_row(line) for line in look["lines"]]
+                shown = Group(*cards, rich_table(MONITOR_COLUMNS, rows))
+                live.update(shown)
+                live.refresh()
+    finally:
+        # The screen goes as it came, also with Ctrl-C; what was measured stays.
+        console().print(shown)
     return Exit.OK
 
 

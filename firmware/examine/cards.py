@@ -13,7 +13,7 @@ from cffi_bindings import dahdi
 from cffi_bindings.dahdi import BLOCK, BUFFERS, Channel, Signalling, Span
 from cffi_bindings.errors import BindingError
 from firmware.cards.boards import Board
-from firmware.cards.scan import Found
+from firmware.cards.scan import Found, card_of
 from firmware.examine import Finding, Verdict
 
 DEVICES: Final = (Path("/dev/dahdi/ctl"), Path("/dev/dahdi/channel"))
@@ -107,9 +107,11 @@ def alarms(spans: Sequence[Span]) -> list[Finding]:
 
 def interrupts(before: Sequence[Span], after: Sequence[Span], text: str, drivers: Collection[str]) -> Finding:
     """`before` and `after` the time of the examination; `text` of /proc/interrupts; `drivers` of telephony cards."""
-    began = {span.number: span.interrupts_missed for span in before}
-    missed = sum(span.interrupts_missed for span in after)
-    lately = sum(span.interrupts_missed - began.get(span.number, 0) for span in after)
+    # The driver counts for a card, and tells the same for each of its spans.
+    began = {card_of(span): span.interrupts_missed for span in before}
+    cards = {card_of(span): span.interrupts_missed for span in after}
+    missed = sum(cards.values())
+    lately = sum(count - began.get(card, 0) for card, count in cards.items())
     shared = shared_interrupts(text, drivers)
     told: dict[str, float | int | str] = {"missed": missed, "missed_now": lately, "shared": "; ".join(shared)}
     figure = f"{missed} missed since the driver was loaded, {lately} during this examination"

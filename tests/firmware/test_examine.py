@@ -183,6 +183,9 @@ def test_interrupts() -> None:
     assert cards.interrupts([SPAN], [SPAN], "", ()).verdict == "warn"
     growing = cards.interrupts([SPAN], [some], "", ())
     assert growing.verdict == "bad" and growing.measured["missed_now"] == 2
+    # Two spans of one card tell the card's count twice; another card has its own.
+    spans = [SPAN, replace(SPAN, number=2), replace(SPAN, number=3, location="elsewhere")]
+    assert cards.interrupts(spans, spans, "", ()).measured["missed"] == 6
     shared = cards.interrupts([clean], [clean], INTERRUPTS, {"wctdm24xxp"})
     assert shared.verdict == "warn" and "wctdm24xxp, ehci_hcd:usb1" in shared.figure
     assert cards.shared_interrupts(INTERRUPTS, {"wcfxo"}) == []

@@ -60,7 +60,7 @@ def test_doctor_finds_driver_channels_and_buffers(tmp_path: Path, capsys: pytest
         "configured card fits",
     ):
         assert found[what]["verdict"] == "ok", found[what]
-    assert found["buffers"]["measured"] == {"buffers": 32}
+    assert found["buffers"]["measured"] == {"buffers": 32} and "(channel 1)" in found["buffers"]["figure"]
     assert found["interrupts"]["measured"]["missed_now"] == 0
     assert "They are ulaw" in found["configured card other"]["remedy"]
     assert (document["verdict"], document["exit_code"]) == ("bad", 1)
