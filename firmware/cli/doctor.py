@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from firmware.cli.box import Box, actor
 from firmware.cli.errors import Exit, Failure
@@ -54,13 +54,14 @@ def _findings(box: Box) -> Iterator[Finding]:
     yield machine.synchronisation(_synchronised())
     configuration, finding = _configuration(box)
     yield finding
-    yield from _cards_and_load(box, configuration)
-    try:
-        yield from _daemon(box)
-    except Failure as failure:
-        from firmware.examine import daemon
+    status, why_not = _daemon(box)
+    yield from _cards_and_load(box, configuration, status)
+    from firmware.examine import daemon
 
-        yield daemon.absent(failure.message)
+    if status is None:
+        yield daemon.absent(why_not)
+    else:
+        yield from daemon.daemon(status)
 
 
 def _synchronised() -> bool | None:
@@ -89,7 +90,7 @@ def _configuration(box: Box) -> tuple["Config", Finding]:
     return found, Finding("configuration", "ok", f"{path}: {len(found.lines)} lines on {kinds}")
 
 
-def _cards_and_load(box: Box, configuration: "Config") -> Iterator[Finding]:
+def _cards_and_load(box: Box, configuration: "Config", status: dict[str, Any] | None) -> Iterator[Finding]:
     """The cards are asked before and after the machine is put to work, to see whether interrupts get lost."""
     from firmware.cards import scan
     from firmware.examine import cards
@@ -98,7 +99,7 @@ def _cards_and_load(box: Box, configuration: "Config") -> Iterator[Finding]:
     wanted = any(card.kind == "dahdi" for card in configuration.cards)
     yield from cards.drivers(before, wanted)
     if wanted or before.spans:
-        yield cards.permissions(_runs_the_daemon(box))
+        yield cards.permissions(_runs_the_daemon(status))
     yield machine.ticks(machine.measure_ticks())
     yield from _disk(box, configuration)
     if before.spans:
@@ -112,14 +113,11 @@ def _cards_and_load(box: Box, configuration: "Config") -> Iterator[Finding]:
         yield cards.buffers(after.channels)
 
 
-def _runs_the_daemon(box: Box) -> "Person":
+def _runs_the_daemon(status: dict[str, Any] | None) -> "Person":
     """The user of the running daemon, else the one who asks."""
     from firmware.examine import cards
 
-    try:
-        process, name = str(box.call("status")["pid"]), "the daemon"
-    except Failure:
-        process, name = "self", actor()["name"]
+    process, name = ("self", actor()["name"]) if status is None else (str(status["pid"]), "the daemon")
     return cards.process_owner((PROC / process / "status").read_text(), name)
 
 
@@ -134,7 +132,9 @@ def _disk(box: Box, configuration: "Config") -> Iterator[Finding]:
         yield Finding("disk", "warn", f"not measured: {box.data}: {error.strerror}", remedy)
 
 
-def _daemon(box: Box) -> Iterator[Finding]:
-    from firmware.examine import daemon
-
-    yield from daemon.daemon(box.call("status"))
+def _daemon(box: Box) -> tuple[dict[str, Any] | None, str]:
+    """What it says of itself, or why it does not."""
+    try:
+        return box.call("status"), ""
+    except Failure as failure:
+        return None, failure.message

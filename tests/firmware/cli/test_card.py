@@ -3,7 +3,9 @@
 What they say of the real driver is tested on it, in tests/dahdi/guest/test_tools.py.
 """
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +21,7 @@ from firmware.cards.boards import boards
 from firmware.cli.card import Extremes, bar
 from firmware.cli.errors import Exit
 from tests.box import Box
-from tests.firmware.cli.console import ROOT, Console, called
+from tests.firmware.cli.console import COMMAND, ROOT, Console, called, surroundings
 
 CONFIGURATION = """
 [[card]]
@@ -160,6 +162,31 @@ def test_monitor_shows_what_is_asked_for(console: Console) -> None:
     assert {(row[0], row[2]) for row in rows[1:]} == {("2", "first (simulated)")}
     assert "line 9" in console.error("card", "monitor", "--line", "9", code=Exit.NOT_FOUND)["message"]
     assert "card third" in console.error("card", "monitor", "--card", "third", code=Exit.NOT_FOUND)["message"]
+
+
+def test_monitor_on_a_terminal_leaves_its_last_table(box: Box) -> None:
+    """Before it stands the screen that changed in place, which is taken away."""
+    ours, theirs = os.openpty()
+    words = [*COMMAND, "--data", str(box.data), "card", "monitor", "--every", "0.1", "--for", "0.25s"]
+    surroundings_there = surroundings() | {"TERM": "xterm", "COLUMNS": "120", "LINES": "30", "NO_COLOR": "1"}
+    with subprocess.Popen(
+        words, cwd="/", env=surroundings_there, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        shown = read_to_the_end(ours)
+        assert process.wait(60) == 0, shown
+    _, _, left = shown.rpartition("\x1b[?1049l")
+    assert left.count("card first (simulated): running, 2 lines, alaw") == 1
+    for line in ("1", "2", "3"):
+        assert [row.split()[0] for row in left.splitlines() if row.strip()].count(line) == 1, left
+
+
+def read_to_the_end(terminal: int) -> str:
+    shown = b""
+    with contextlib.suppress(OSError), os.fdopen(terminal, "rb", 0) as output:  # EIO: nobody writes any more.
+        while part := output.read(65536):
+            shown += part
+    return shown.decode()
 
 
 def test_extremes_are_kept_for_each_line() -> None:
