@@ -131,6 +131,13 @@ KINDS: dict[str, AlarmKind] = {
         "The lines named here are not recorded, the others are. Analogue port: check the cable and the card. E1 or T1: "
         "check the cable and the far end; the span's alarm is shown under System. They are taken back by themselves.",
     ),
+    "hook_unknown": AlarmKind(
+        "minor",
+        "Lines are recorded by sound: nothing shows their hook",
+        'They are to be recorded from the hook (trigger = "voltage"), but their card gives neither a voltage nor the '
+        "hook. Where this cannot be otherwise (E1 and T1, adapters, cards that do not measure), set their trigger to "
+        '"vox" or "always"; else look at volts_every_s and off_hook_volts in linekeep.toml, and at the driver.',
+    ),
     "line_fault": AlarmKind(
         "minor",
         "The line did something unforeseen",

@@ -1,6 +1,6 @@
 """What is heard on the lines of a card: hook, sound level, and what the detectors find.
 
-Every block goes through numpy once for all channels; only what changed comes out, as `Heard`. Three watches share
+Every block goes through numpy once for all channels; only what changed comes out, as `Heard`. These watches share
 the work:
 
 * `LoopWatch` classes the loop voltage of every channel against its line's thresholds: on-hook, off-hook, cut. A new
@@ -13,7 +13,8 @@ the work:
   loud for the hangover.
 * `dsp.detectors` finds digits, tones, caller ID, speech and the class of a call.
 
-A channel whose card gives no voltage keeps the class `UNKNOWN` until the card reports its hook.
+A channel whose card gives no voltage keeps the class `UNKNOWN` until the card reports its hook. `BlindWatch` says
+where that is so for long: such a line is switched by sound, because one that nobody can see must not go unrecorded.
 """
 
 from collections.abc import Sequence
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 
 from dsp.detectors import Detectors
 from dsp.events import Event
-from firmware.cards import BLOCK, Block, Law
+from firmware.cards import BLOCK, Block, ChannelStatus, Law
 from firmware.config import RecordingConfig, ToneZone
 
 RATE = 8000
@@ -36,6 +37,10 @@ LONGEST_PULSE_SAMPLES = 5 * BLOCK
 DIGIT_PAUSE_SAMPLES = 200 * RATE // 1000
 """A closed loop for this long ends a pulsed digit: twice the longest pulse period, half the shortest pause."""
 SILENCE_DBM0 = -90.0
+PATIENCE_SAMPLES = 2 * RATE
+"""A card is given so long to tell hooks: cards on a serial bus ask their ports one by one."""
+STALE_SAMPLES = 10 * RATE
+"""A voltage that has not come for so long tells no hook any more."""
 
 
 class Hook(IntEnum):
@@ -61,6 +66,10 @@ class What(StrEnum):
     FLASH = "flash"
     SOUND = "sound"
     SILENCE = "silence"
+    BLIND = "blind"
+    """Nothing shows the hook of this line: sound must do."""
+    SEEN = "seen"
+    """Its hook is known now."""
     EVENT = "event"
     """A report of a detector, in `event`; its positions are in samples from `sample`."""
 
@@ -83,12 +92,15 @@ class LoopWatch:
     def __init__(self, recording: Sequence[RecordingConfig]) -> None:
         channels = len(recording)
         self._off_volts = np.array([r.off_hook_volts for r in recording], np.float32)
+        self._measured = self._off_volts > 0
         self._cut_volts = np.array([r.cut_volts for r in recording], np.float32)
         self._release = [round(r.release_ms * RATE / 1000) for r in recording]
         self._poll = np.full(channels, Hook.UNKNOWN, np.int8)
         self._due = np.full(channels, NEVER, np.int64)
         self.hook = [Hook.UNKNOWN] * channels
         """The class that counts."""
+        self.unknown = np.ones(channels, np.bool_)
+        """`[channels]`, where it is `UNKNOWN`."""
         self._since = [0] * channels
         self._open: list[tuple[int, int] | None] = [None] * channels
         self._pulses = [0] * channels
@@ -97,15 +109,20 @@ class LoopWatch:
     def feed(self, volts: NDArray[np.float32] | None, first: int, end: int) -> list[Heard]:
         """`volts[channels]` at the end of the block of samples `first` to `end`; NaN where unknown."""
         heard: list[Heard] = []
+        given = self.given(volts)
         if volts is not None:
             poll = (volts < self._off_volts).view(np.int8) + (volts < self._cut_volts).view(np.int8)
-            for channel in (poll != self._poll).nonzero()[0].tolist():
-                if volts[channel] == volts[channel]:  # NaN, which looks like on-hook here, changes nothing.
-                    self._turned(channel, Hook(int(poll[channel])), first, end, float(volts[channel]), heard)
-                    self._poll[channel] = poll[channel]
+            # NaN, which looks like on-hook here, changes nothing.
+            for channel in ((poll != self._poll) & given).nonzero()[0].tolist():
+                self._turned(channel, Hook(int(poll[channel])), first, end, float(volts[channel]), heard)
+                self._poll[channel] = poll[channel]
         for channel in (self._due <= end).nonzero()[0].tolist():
-            self._matured(channel, None if volts is None else float(volts[channel]), heard)
+            self._matured(channel, float(volts[channel]) if volts is not None and given[channel] else None, heard)
         return heard
+
+    def given(self, volts: NDArray[np.float32] | None) -> NDArray[np.bool_]:
+        """`[channels]`, where there is a voltage that says something of the hook."""
+        return np.zeros_like(self._measured) if volts is None else (volts == volts) & self._measured
 
     def report(self, channel: int, hook: Hook, sample: int) -> list[Heard]:
         """The card itself reports the hook of a channel without a voltage."""
@@ -116,8 +133,9 @@ class LoopWatch:
         return heard
 
     def forget(self, channel: int) -> None:
-        """The channel went down: whatever it shows when it comes back is new."""
+        """Nothing is known of the channel any more: whatever it shows next is new."""
         self._poll[channel] = self.hook[channel] = Hook.UNKNOWN
+        self.unknown[channel] = True
         self._due[channel] = NEVER
         self._open[channel] = None
         self._pulses[channel] = 0
@@ -158,6 +176,7 @@ class LoopWatch:
             heard.append(Heard(What.PULSE, channel, self._first_pulse[channel], self._since[channel], digit))
             return
         self.hook[channel] = now
+        self.unknown[channel] = now is Hook.UNKNOWN
         if was is Hook.OFF and opened is not None:
             self._open[channel] = None
             self._pulses[channel] = 0
@@ -171,25 +190,68 @@ class LoopWatch:
             heard.append(Heard(What.BATTERY, channel, self._since[channel], volts=volts))
 
 
+class BlindWatch:
+    """Lines whose hook nothing shows: from the start or since a card's voltages stopped coming.
+
+    A line that is switched by its hook is given `PATIENCE_SAMPLES`. Only blocks that were delivered count: a channel
+    that is down has its own alarm."""
+
+    def __init__(self, recording: Sequence[RecordingConfig], loop: LoopWatch) -> None:
+        channels = len(recording)
+        self._loop = loop
+        by_hook = np.array([r.trigger == "voltage" for r in recording], np.bool_)
+        self._patience = np.where(by_hook, PATIENCE_SAMPLES, 0)
+        self._unknown = np.zeros(channels, np.int64)
+        """Samples for which the hook has been unknown."""
+        self._mute = np.zeros(channels, np.int64)
+        """Samples since the last voltage."""
+        self._by_volts = np.zeros(channels, np.bool_)
+        self.blind = np.zeros(channels, np.bool_)
+
+    def feed(self, volts: NDArray[np.float32] | None, status: NDArray[np.uint8], size: int, end: int) -> list[Heard]:
+        """After the loops were fed with the same block of `size` samples."""
+        samples = size * (status == ChannelStatus.OK)
+        given = self._loop.given(volts)
+        self._by_volts |= given
+        self._mute = (self._mute + samples) * ~given
+        for channel in (self._by_volts & (self._mute >= STALE_SAMPLES)).nonzero()[0].tolist():
+            self._loop.forget(channel)
+            self._by_volts[channel] = False
+        self._unknown = (self._unknown + samples) * self._loop.unknown
+        blind = self._unknown > self._patience
+        changed = (blind ^ self.blind).nonzero()[0].tolist()
+        self.blind = blind
+        return [Heard(What.BLIND if blind[channel] else What.SEEN, channel, end) for channel in changed]
+
+
 class VoxWatch:
-    """Sound on channels that are switched by it; the others have a threshold that no level reaches."""
+    """Sound on channels that are switched by it, or by a hook that nothing shows; the others have a threshold that no
+    level reaches."""
 
     def __init__(self, recording: Sequence[RecordingConfig]) -> None:
-        self._threshold = np.array([r.vox_level_dbm0 if r.trigger == "vox" else np.inf for r in recording], np.float32)
+        listened = [r.vox_level_dbm0 if r.trigger in ("vox", "voltage") else np.inf for r in recording]
+        self._threshold = np.array(listened, np.float32)
+        self._by_sound = np.array([r.trigger == "vox" for r in recording], np.bool_)
         self._hangover = np.array([round(r.hangover_s * RATE) for r in recording], np.int64)
         self._loud_blocks = np.zeros(len(recording), np.int64)
         self._last_loud = np.zeros(len(recording), np.int64)
         self._on = np.zeros(len(recording), np.bool_)
-        self._idle = not np.isfinite(self._threshold).any()
+        self._idle = not self._by_sound.any()
+        self._end = 0
 
-    def feed(self, level_dbm0: NDArray[np.float32], end: int) -> list[Heard]:
-        """`level_dbm0[channels]` of the block that ended before sample `end`."""
-        if self._idle:
+    def feed(self, level_dbm0: NDArray[np.float32], end: int, blind: NDArray[np.bool_]) -> list[Heard]:
+        """`level_dbm0[channels]` of the block that ended before sample `end`; `blind[channels]`: their hook is not
+        known."""
+        self._end = end
+        if self._idle and not blind.any():
+            self._on[:] = False
             return []
+        watched = self._by_sound | blind
         loud = level_dbm0 >= self._threshold
         self._loud_blocks = (self._loud_blocks + 1) * loud
         self._last_loud[loud] = end
-        rising = ~self._on & (self._loud_blocks >= 2)
+        self._on &= watched  # Where the hook is seen now, it says when the call is over.
+        rising = watched & ~self._on & (self._loud_blocks >= 2)
         falling = self._on & (end - self._last_loud >= self._hangover) & ~loud
         self._on ^= rising | falling
         return [
@@ -200,6 +262,10 @@ class VoxWatch:
             for channel in np.flatnonzero(falling).tolist()
         ]
 
+    def await_silence(self, channel: int) -> None:
+        """As if there had been sound until now."""
+        self._on[channel], self._last_loud[channel] = True, self._end
+
 
 class Analysis:
     """All that is heard on one card. The arrays it shows are replaced, never changed, so that others may look."""
@@ -207,6 +273,7 @@ class Analysis:
     def __init__(self, law: Law, zone: ToneZone, recording: Sequence[RecordingConfig]) -> None:
         channels = len(recording)
         self.loop = LoopWatch(recording)
+        self._blind = BlindWatch(recording, self.loop)
         self._vox = VoxWatch(recording)
         self._detectors = Detectors(channels, law, zone)
         self._first = 0
@@ -222,11 +289,16 @@ class Analysis:
         end = block.first_sample + block.law.shape[1]
         self.volts = None if block.volts is None else block.volts.copy()
         heard = self.loop.feed(self.volts, block.first_sample, end)
+        heard += self._blind.feed(self.volts, block.status, block.law.shape[1], end)
         events = self._detectors.feed(block.law)
         self.level_dbm0 = self._detectors.level_dbm0.copy()
-        heard += self._vox.feed(self.level_dbm0, end)
+        heard += self._vox.feed(self.level_dbm0, end, self._blind.blind)
         heard += [Heard(What.EVENT, event.channel, self._first, event=event) for event in events]
         return heard
+
+    def await_silence(self, channel: int) -> None:
+        """A call goes on whose hook is not seen any more: its silence is to be told even if no sound comes before."""
+        self._vox.await_silence(channel)
 
     def restart(self, channels: Sequence[int]) -> None:
         """A new call begins on these channels: its class is found afresh."""

@@ -8,6 +8,8 @@ the block being looked at, and a decision is made in the block in which its caus
 * **VOX**: from the first loud block less the pre-roll to the end of the hangover, or to a busy tone that has lasted
   `busy_tone_s` where no loop shows the release (it would be recorded for as long as the exchange sends it). **Key**:
   from the key less the pre-roll to the key. **Always**: while the line can be used.
+* A line that is switched by **voltage** and shows neither volts nor hook is switched as by VOX; when its hook comes to
+  be seen, the hook ends what sound began.
 * A sample belongs to one recording at most: a pre-roll ends where the line's last recording ended. The longest length
   ends one recording and begins the next with the following sample.
 * **Data calls** are not kept. At a verdict of *modem*, or once an access number has been dialled, the writer is held;
@@ -265,10 +267,27 @@ class Calls:
     # What else is heard or asked.
 
     def sound(self, sample: int, level_dbm0: float | None) -> list[Decision]:
-        if self._config.trigger != "vox" or self._recording is not None:
+        """Sound on a line that is switched by it, or that must be because nothing shows its hook."""
+        if self._config.trigger not in ("vox", "voltage") or self._recording is not None:
             return []
         detail: Detail = {"level_dbm0": _rounded(level_dbm0), "threshold_dbm0": self._config.vox_level_dbm0}
+        if self._config.trigger == "voltage":
+            detail["hook"] = "unknown"
         return self._begin(sample, self._pre_roll, Trigger.VOX, detail)
+
+    def hook_seen(self) -> None:
+        """From here on the hook says when the call is over."""
+        r = self._recording
+        if self._config.trigger == "voltage" and r is not None and r.trigger is Trigger.VOX:
+            r.trigger = Trigger.VOLTAGE
+
+    def hook_lost(self) -> list[Decision]:
+        """Nothing shows any more when the call is over: silence must say so."""
+        r = self._recording
+        if r is None or r.trigger is not Trigger.VOLTAGE:
+            return []
+        decisions, r.trigger = self.made(), Trigger.VOX
+        return decisions
 
     def silence(self, now: int) -> list[Decision]:
         if self._recording is None or self._recording.trigger is not Trigger.VOX:

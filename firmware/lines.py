@@ -106,6 +106,7 @@ RULES: tuple[tuple[tuple[State, ...], tuple[Input, ...], State | None, Output, s
     ((_S.RINGING,), (_I.RING_STOPPED,), _S.IDLE, _O.MISSED, "nobody answered"),
     ((_S.RINGING,), (_I.OFF_HOOK,), _S.TALKING, _O.ANSWERED, "the call is answered here"),
     ((_S.IDLE,), (_I.OFF_HOOK,), _S.SEIZED, _O.SEIZED, "a telephone was lifted"),
+    (_CALL, (_I.OFF_HOOK,), None, _O.NONE, "sound told of the call before its hook was seen"),
     (_ON_HOOK, _SOUNDS, None, _O.NONE, "caller ID, crosstalk, a line that is recorded on-hook"),
     (_ON_HOOK, (_I.POLARITY,), None, _O.NONE, "exchanges reverse the battery before caller ID"),
     (_CALL, (_I.RING, _I.RING_END), None, _O.NONE, "ring detectors see hook breaks and the ring that was tripped"),

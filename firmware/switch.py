@@ -25,6 +25,7 @@ from firmware.line import Line, View, ending
 from firmware.lines import OFF_HOOK, Input, Output, State, step
 from firmware.orders import Feed, Missing
 from firmware.scribe import Scribe
+from firmware.wire import numbered
 from firmware.writer import LedgerQueue
 from recorder.model import CallClass, RecordingEnd, StopReason, Trigger
 
@@ -60,6 +61,9 @@ class Switch:
         self._last_event = 0
         self._restart: list[int] = []
         self.faults: Counter[str] = Counter()
+        self._card_name = card.name
+        self._blind: set[int] = set()
+        """Lines that are recorded by sound because nothing shows their hook."""
         self.now = 0
         """End of the block that is being looked at."""
 
@@ -94,8 +98,11 @@ class Switch:
         """Everything that changed in this block, and whatever was waited for until now."""
         for event in events:
             self._event(self.lines[event.channel], event)
+        blind = self._blind.copy()
         for what in heard:
             self._heard(self.lines[what.channel], what)
+        if self._blind != blind:
+            self._tell_blind()
         for channel in (self._due <= self.now).nonzero()[0].tolist():
             self._time(self.lines[channel])
         if self._restart:
@@ -167,9 +174,17 @@ class Switch:
             hook = Hook.OFF if kind is LineEventKind.OFF_HOOK else Hook.ON
             for heard in self._analysis.loop.report(line.channel, hook, event.sample):
                 self._heard(line, heard)
+        elif kind is LineEventKind.CALLER_ID:
+            self._caller_by_card(line, event)
         elif kind in (LineEventKind.ALARM, LineEventKind.CLEAR):
             self.usable(line.channel, kind is LineEventKind.CLEAR, "alarm")
         self._settle(line)
+
+    def _caller_by_card(self, line: Line, event: LineEvent) -> None:
+        """What was heard of the caller in the audio stands above what the card says of the same call."""
+        if line.calls.facts.caller is None:
+            self._scribe.mark(line, "cid", event.sample, event.sample, event.text, evidence={"by": "card"})
+            self._decide(line, line.calls.caller_id(event.sample, event.text, None))
 
     def _heard(self, line: Line, heard: Heard) -> None:
         calls = line.calls
@@ -185,6 +200,8 @@ class Switch:
             self._decide(line, calls.sound(heard.sample, heard.level_dbm0))
             if self._analysis.loop.hook[line.channel] is Hook.UNKNOWN:  # Sound is all there is to tell a call by.
                 self._input(line, Input.OFF_HOOK, heard.sample)
+        elif heard.what in (What.BLIND, What.SEEN):
+            self._sight(line, heard.what is What.SEEN, heard.sample)
         elif heard.what is What.SILENCE:
             self._decide(line, calls.silence(self.now))
             if self._analysis.loop.hook[line.channel] is Hook.UNKNOWN and line.state in OFF_HOOK:
@@ -195,6 +212,27 @@ class Switch:
             if heard.what is not What.FLASH:
                 self._input(line, INPUTS[heard.what], heard.sample, heard.volts, heard.value)
         self._settle(line)
+
+    def _sight(self, line: Line, seen: bool, sample: int) -> None:
+        """The hook has come to be known, or is not: then a line that waits for it is recorded by sound meanwhile."""
+        if line.config.recording.trigger == "voltage":
+            (self._blind.discard if seen else self._blind.add)(line.config.number)
+        if not seen:
+            self._decide(line, line.calls.hook_lost())
+            if line.state in OFF_HOOK:
+                self._analysis.await_silence(line.channel)
+        else:
+            line.calls.hook_seen()
+            if self._analysis.loop.hook[line.channel] is Hook.ON and line.state in OFF_HOOK:
+                self._input(line, Input.ON_HOOK, sample)
+
+    def _tell_blind(self) -> None:
+        """One alarm for all the card's lines that are recorded by sound against what their configuration says."""
+        thing, blind = f"card {self._card_name}", self._blind
+        if blind:
+            self._alarm.raise_("hook_unknown", thing, count=len(blind), lines=numbered(blind))
+        else:
+            self._alarm.clear("hook_unknown", thing)
 
     def _detected(self, line: Line, event: Event, fed_from: int) -> None:
         """A report of a detector: a mark, and where it is the first of its id, or a class, an input."""

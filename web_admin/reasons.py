@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from recorder.model import Recording, RecordingEnd, RecordingStart
+from recorder.model import Recording, RecordingEnd, RecordingStart, Trigger
 from web_admin.i18n import Locale
 
 DIGITS = {
@@ -12,7 +12,8 @@ DIGITS = {
 
 
 def started(start: RecordingStart, row: Recording, locale: Locale) -> str:
-    return _sentence("why.started", start.trigger.value, start.trigger_detail, locale)
+    blind = start.trigger is Trigger.VOX and start.trigger_detail.get("hook") == "unknown"
+    return _sentence("why.started", "vox_blind" if blind else start.trigger.value, start.trigger_detail, locale)
 
 
 def stopped(end: RecordingEnd | None, row: Recording, locale: Locale) -> str:

@@ -19,7 +19,6 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from typing import Final
 
 import numpy as np
@@ -31,8 +30,11 @@ from cffi_bindings.errors import BindingError, DahdiError
 from dsp.g711 import IDLE
 from firmware.cards import BLOCK, Block, CardError, CardReport, ChannelStatus, Law, LineEvent, LineEventKind, SpanReport
 from firmware.cards.card_time import CardTime
+from firmware.cards.dahdi_ports import Port, Role, check, hook_now, meaning
 from firmware.cards.line_volts import LineVolts
 from firmware.cards.outgoing import Outgoing
+
+__all__ = ["Counts", "DahdiCard", "Port", "Role"]
 
 _WAIT_MS: Final = 100
 """For the first channel of a tick, several times before the card counts as stopped."""
@@ -46,20 +48,6 @@ _LOST_SAMPLES: Final = 120
 _WATCH_BLOCKS: Final = 50
 _FRESH_BLOCKS: Final = 5
 """So many blocks with nothing queued behind them tell where the clock is, if none of them had to be waited for."""
-
-
-class Role(StrEnum):
-    TAP = "tap"
-    TRUNK = "trunk"
-    STATION = "station"
-
-
-@dataclass(frozen=True, slots=True)
-class Port:
-    """A DAHDI channel and what it is for."""
-
-    channel: int
-    role: Role = Role.TAP
 
 
 @dataclass(slots=True)
@@ -103,6 +91,8 @@ class DahdiCard:
         self._all_ok = np.full(n, ChannelStatus.OK, np.uint8)
         self._alarmed = np.zeros(n, np.bool_)
         self._any_alarmed = False
+        self._lifted = np.zeros(n, np.bool_)
+        """Trunks whose line the box holds."""
         self._reversed = np.zeros(n, np.bool_)
         """The driver says that the battery was reversed, not to what: it is taken as normal at the start."""
         self._again = np.zeros(n, np.int64)
@@ -137,7 +127,8 @@ class DahdiCard:
         self._behind.clear()
         self._again.fill(0)
         if self._every_s and any(sees is Signalling.LINE for sees in self._sees):
-            self._meter = LineVolts(channels, self._every_s)
+            lines = np.array([sees is Signalling.LINE for sees in self._sees])
+            self._meter = LineVolts(channels, self._every_s, lines)
 
     def read(self) -> Block:
         """Raises CardError where no channel gives anything for a second, or all are gone."""
@@ -289,14 +280,22 @@ class DahdiCard:
                 self._any_alarmed = bool(self._alarmed.any())
                 change = LineEventKind.ALARM if code == codes.alarm else LineEventKind.CLEAR
                 events.append(LineEvent(self._sample, place, change))
+                if change is LineEventKind.CLEAR:
+                    events += self._hook_after_alarm(place)
             else:
-                kind = _meaning(self._sees[place], code, codes)
+                kind = meaning(self._sees[place], code, codes)
                 if kind is LineEventKind.POLARITY:
                     self._reversed[place] ^= True
                 if kind is not None:
                     value = int(self._reversed[place]) if kind is LineEventKind.POLARITY else 0
                     events.append(LineEvent(self._sample, place, kind, value))
         return events
+
+    def _hook_after_alarm(self, place: int) -> list[LineEvent]:
+        try:
+            return self._hook(place, dahdi.channel(self.ports[place].channel))
+        except DahdiError:
+            return []  # It went meanwhile, and is opened again when it comes back.
 
     def _drop_removed(self, channels: dahdi.Channels, events: list[LineEvent]) -> None:
         """A removed channel is closed: every further question would cost 5 ms."""
@@ -368,32 +367,19 @@ class DahdiCard:
         port, channels = self.ports[place], self._channels
         assert channels is not None
         info = dahdi.channel(port.channel)
-        self._check(port, info)
+        check(f"Card {self.name}", self.law, port, info)
         clear = info.signalling is Signalling.CLEAR
         channels.open(place, law=self.law, clear=clear, write=port.role is not Role.TAP)
         self._sees[place], self._spans[place] = info.signalling, info.span
         self._alarmed[place] = "red" in info.alarms
         self._any_alarmed = bool(self._alarmed.any())
-        if info.signalling is Signalling.TELEPHONE and info.off_hook:
-            # A telephone that was lifted before anybody listened.
-            self._pending.append(LineEvent(self._sample, place, LineEventKind.OFF_HOOK))
+        self._lifted[place] = False
+        self._pending += self._hook(place, info)
 
-    def _check(self, port: Port, info: dahdi.Channel) -> None:
-        if info.law != self.law:
-            raise CardError(
-                f"Card {self.name}: DAHDI channel {port.channel} is {info.law}, the card is configured as {self.law}. "
-                f'Remedy: law = "{info.law}" for all channels of this card; channels of another law make another card'
-            )
-        fits = {
-            Role.TAP: (Signalling.LINE, Signalling.TELEPHONE, Signalling.CLEAR),
-            Role.TRUNK: (Signalling.LINE,),
-            Role.STATION: (Signalling.TELEPHONE,),
-        }
-        if info.signalling not in fits[port.role]:
-            raise CardError(
-                f"Card {self.name}: DAHDI channel {port.channel} ({info.name}) signals as {info.signalling.value}, "
-                f"which is no {port.role.value}. Remedy: another role, or another signalling in /etc/dahdi/system.conf"
-            )
+    def _hook(self, place: int, info: dahdi.Channel) -> list[LineEvent]:
+        """The hook as it is now, where it can be known: nobody tells of one that does not move."""
+        kind = hook_now(self.ports[place], info, bool(self._lifted[place]))
+        return [] if kind is None else [LineEvent(self._sample, place, kind)]
 
     def _place(self, line: int) -> int:
         if line not in self.lines:
@@ -425,6 +411,7 @@ class DahdiCard:
             if hook is Hook.ON_HOOK:
                 self._outgoing.drop(place)
             if means is not None:
+                self._lifted[place] = means is LineEventKind.OFF_HOOK
                 self._own.append(LineEvent(self._sample, place, means))
 
 
@@ -438,18 +425,3 @@ class _Raw:
     ready_ns: int
     waited: bool
     drained: bool
-
-
-def _meaning(sees: Signalling, code: int, codes: dahdi.Codes) -> LineEventKind | None:
-    """What an event says of a line. Towards an exchange `off_hook` is the end of a ring (dahdi-base.c, ring trailer)
-    and `on_hook` a battery that went away while the box held the line; towards a telephone they are its hook."""
-    if sees is Signalling.LINE:
-        meanings = {
-            codes.ring_begin: LineEventKind.RING_ON,
-            codes.off_hook: LineEventKind.RING_OFF,
-            codes.on_hook: LineEventKind.ON_HOOK,
-            codes.polarity: LineEventKind.POLARITY,
-        }
-    else:
-        meanings = {codes.off_hook: LineEventKind.OFF_HOOK, codes.on_hook: LineEventKind.ON_HOOK}
-    return meanings.get(code)

@@ -13,13 +13,14 @@ from cffi_bindings.dahdi import Channels
 
 
 class LineVolts:
-    """Asks every `every_s` seconds. `volts` float32 `[channels]`, without the sign, NaN where it is not known; None
-    where no channel tells one: then it is not asked for again."""
+    """Asks every `every_s` seconds for those that are `lines` of an exchange (bool `[channels]`): a telephone's port
+    tells the battery that it feeds, which says nothing of the hook. `volts` float32 `[channels]`, without the sign,
+    NaN where it is not known; None where no channel tells one: then it is not asked for again."""
 
     volts: NDArray[np.float32] | None = None
 
-    def __init__(self, channels: Channels, every_s: float) -> None:
-        self._channels, self._every_s = channels, every_s
+    def __init__(self, channels: Channels, every_s: float, lines: NDArray[np.bool_]) -> None:
+        self._channels, self._every_s, self._lines = channels, every_s, lines
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="line-volts", daemon=True)
         self._thread.start()
@@ -31,7 +32,7 @@ class LineVolts:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            volts = np.abs(self._channels.volts())
+            volts = np.where(self._lines, np.abs(self._channels.volts()), np.float32(np.nan))
             if self.volts is None and not np.isfinite(volts).any():
                 return
             self.volts = volts

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from firmware.analysis import Heard, Hook, LoopWatch, VoxWatch, What
+from firmware.analysis import BlindWatch, Heard, Hook, LoopWatch, VoxWatch, What
+from firmware.cards import ChannelStatus
 from firmware.config import RecordingConfig
 
 ON, OFF, CUT = 48.0, 8.5, 0.3
@@ -115,7 +116,36 @@ def test_vox_begins_with_two_loud_blocks_and_ends_after_the_hangover() -> None:
     levels = [-60.0] * 5 + [-20] + [-60] * 5 + [-20] * 3 + [-60] * 5 + [-37] + [-60] * 15
     heard: list[Heard] = []
     for block, level in enumerate(levels):
-        heard += watch.feed(np.array([level, level], np.float32), (block + 1) * 160)
+        heard += watch.feed(np.array([level, level], np.float32), (block + 1) * 160, np.zeros(2, np.bool_))
     assert [(h.what, h.channel, h.sample) for h in heard] == [
         (What.SOUND, 0, 11 * 160), (What.SILENCE, 0, 20 * 160 + 1600),
     ]  # fmt: skip
+
+
+def test_a_voltage_that_says_nothing_is_not_looked_at() -> None:
+    """A handset's cord on a port that measures: its 0 V are no cut."""
+    assert told(run([0.0] * 200 + [ON] * 50 + [OFF] * 50, config=RecordingConfig(off_hook_volts=0, cut_volts=0))) == []
+
+
+def blinded(volts: list[float], config: RecordingConfig = LINE, status: int = 0) -> list[tuple[str, int]]:
+    loop = LoopWatch([config])
+    watch, heard = BlindWatch([config], loop), []
+    for block, value in enumerate(volts):
+        polled = np.full(1, value, np.float32)
+        loop.feed(polled, block * 160, block * 160 + 160)
+        heard += watch.feed(polled, np.full(1, status, np.uint8), 160, block * 160 + 160)
+    return told(heard)
+
+
+def test_a_line_is_blind_when_nothing_showed_its_hook_for_two_seconds() -> None:
+    nan = float("nan")
+    assert blinded([nan] * 98 + [ON] * 5) == []
+    assert blinded([nan] * 300 + [ON] * 5) == [("blind", 101 * 160), ("seen", 302 * 160)]
+    assert blinded([nan] * 9, RecordingConfig(trigger="vox")) == [("blind", 160)], "sound needs no patience"
+    assert blinded([nan] * 300, status=ChannelStatus.DOWN) == [], "a channel that is down has its own alarm"
+
+
+def test_a_voltage_that_stopped_coming_tells_no_hook() -> None:
+    nan = float("nan")
+    assert blinded([ON] * 10 + [nan] * 499 + [ON] * 10) == []
+    assert blinded([ON] * 10 + [nan] * 700 + [ON] * 10) == [("blind", 610 * 160), ("seen", 712 * 160)]

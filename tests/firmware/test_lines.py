@@ -26,7 +26,7 @@ def test_a_fault_puts_the_line_where_its_hook_is(hook: str, state: State) -> Non
 
 
 def test_contradictions_are_faults() -> None:
-    faults = [(State.IDLE, Input.ON_HOOK), (State.TALKING, Input.OFF_HOOK), (State.IDLE, Input.BATTERY),
+    faults = [(State.IDLE, Input.ON_HOOK), (State.UNUSABLE, Input.OFF_HOOK), (State.IDLE, Input.BATTERY),
               (State.CUT, Input.RING), (State.DISABLED, Input.RING)]  # fmt: skip
     assert [step(state, what).fault is not None for state, what in faults] == [True] * len(faults)
 
