@@ -5,10 +5,10 @@ from html import unescape
 
 import pytest
 
-from firmware.wire import CardStatus, SpanStatus, numbered
+from firmware.wire import AlarmReport, CardStatus, SpanStatus, numbered
 from web_admin.i18n import Locale
 from web_admin.render import fragment
-from web_admin.routes.system import SHOWN_COUNTS
+from web_admin.routes.system import SHOWN_COUNTS, alarm_object
 
 TAP = CardStatus(
     name="tap0", kind="dahdi", simulated=False, law="alaw", lines=4, state="running", volts=[0.2, 48.6],
@@ -54,3 +54,19 @@ def test_spans_alarms_gaps_and_volts_are_there(language: str, words: tuple[str, 
 def test_a_synway_card_says_that_it_was_never_run(language: str, words: str) -> None:
     assert words in said(language, SYNWAY)
     assert words not in said(language, TAP)
+
+
+@pytest.mark.parametrize(
+    ("object_", "english", "chinese"),
+    [
+        ("card e1-east", "card e1-east", "板卡 e1-east"),
+        ("line 3", "line 3", "线路 3"),
+        ("disk", "disk", "磁盘"),
+        ("2025/11/22/odd file.wav", "2025/11/22/odd file.wav", "2025/11/22/odd file.wav"),
+    ],
+)
+def test_what_an_alarm_is_about_is_said_in_the_visitor_s_language(object_: str, english: str, chinese: str) -> None:
+    alarm = AlarmReport(
+        id="1", code="x", severity="minor", object=object_, values={}, title="", advice="", raised_utc_ns=0
+    )
+    assert (alarm_object(alarm, Locale("en")), alarm_object(alarm, Locale("zh-CN"))) == (english, chinese)

@@ -30,6 +30,12 @@ def alarm_text(alarm: AlarmReport, part: str, locale: Locale) -> str:
     return locale.t(key) if locale.has(key) else str(getattr(alarm, part))
 
 
+def alarm_object(alarm: AlarmReport, locale: Locale) -> str:
+    """What it is about: `card dahdi0`, `line 3` and the like in the visitor's language."""
+    thing, _, name = alarm.object.partition(" ")
+    return f"{locale.word('object', thing)} {name}".rstrip()
+
+
 async def system(request: Request) -> Response:
     return await _page(request)
 
@@ -44,6 +50,7 @@ async def _page(
         status,
         alarms=in_order(list(box.hub.alarms.values())),
         alarm_text=alarm_text,
+        alarm_object=alarm_object,
         numbered=numbered,
         shown_counts=SHOWN_COUNTS,
         people=box.accounts.people(),
