@@ -144,16 +144,14 @@ def buffers(channels: Sequence[Channel]) -> Finding:
     """Asks the driver for the buffers of a recording, on the first channel that no other program holds."""
     whole = f"{BUFFERS} of {BLOCK} bytes a channel: {BUFFERS * BLOCK // 8} ms until something is lost"
     usable = [c for c in channels if c.signalling in (Signalling.LINE, Signalling.TELEPHONE, Signalling.CLEAR)]
-    refused = ""
     for channel in usable:
         one = dahdi.Channels([channel.number])
         try:
             one.open(0, law=channel.law, clear=channel.signalling is Signalling.CLEAR)
         except BindingError as error:
-            refused = refused or str(error)
-            if "in use" in refused:
+            if "in use" in str(error):
                 continue
-            fault, _, remedy = refused.partition(" Remedy: ")
+            fault, _, remedy = str(error).partition(" Remedy: ")
             return Finding("buffers", "bad", fault, remedy)
         finally:
             one.close_all()

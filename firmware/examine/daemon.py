@@ -1,9 +1,12 @@
 """The running daemon, by what it says of itself (`status` on the control socket)."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from firmware.examine import Finding, graded
+
+_LOSSES: Final = ("overruns", "lost_interrupts", "late_blocks", "events_lost")
+"""Of what a card counts, that by which something was lost."""
 
 
 def daemon(status: Mapping[str, Any]) -> Iterator[Finding]:
@@ -27,6 +30,8 @@ def _card(card: Mapping[str, Any]) -> Finding:
         f"{card['state']}, {card['lines']} lines, tick {tick_ms:.1f} ms (99%), {card['late_ticks']} late, "
         f"{card['lost_samples']} samples lost"
     )
+    lost = [f"{name.replace('_', ' ')} {card['counts'][name]}" for name in _LOSSES if card["counts"].get(name)]
+    figure = ", ".join((figure, *lost))
     told: dict[str, float | int | str] = {
         "tick_ms_p99": tick_ms, "late_ticks": card["late_ticks"], "lost_samples": card["lost_samples"],
         "last_block_age_s": card["last_block_age_s"], **card["counts"],
@@ -40,7 +45,7 @@ def _card(card: Mapping[str, Any]) -> Finding:
     verdict = graded(tick_ms, 10, 20)
     if verdict != "ok":
         return Finding(what, verdict, figure, "A tick has 20 ms: fewer lines, or a faster processor.", told)
-    if card["lost_samples"]:
+    if card["lost_samples"] or lost:
         remedy = "Gaps are marked in the recordings; ticks, interrupts and disk above say what may have caused them."
         return Finding(what, "warn", figure, remedy, told)
     return Finding(what, "ok", figure, measured=told)

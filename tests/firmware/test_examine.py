@@ -233,6 +233,7 @@ def status(**changed: Any) -> dict[str, Any]:
         ({"card": {"tick_ms": {"p50": 8.0, "p99": 12.0, "max": 15.0}}}, "running card e1", "warn"),
         ({"card": {"tick_ms": {"p50": 8.0, "p99": 21.0, "max": 25.0}}}, "running card e1", "bad"),
         ({"card": {"lost_samples": 160}}, "running card e1", "warn"),
+        ({"card": {"counts": {"overruns": 0, "lost_interrupts": 1}}}, "running card e1", "warn"),
         ({"gaps": {"count": 1, "samples": 160}}, "gaps", "warn"),
         ({"alarms": {"open": 1, "unacknowledged": 0, "worst": "warning"}}, "alarms", "warn"),
         ({"alarms": {"open": 2, "unacknowledged": 0, "worst": "critical"}}, "alarms", "bad"),
