@@ -355,7 +355,7 @@ class DahdiCard:
         if lost:
             self._sample += lost
             self.counts.lost_samples += lost
-            self._pending = [
+            self._pending += [
                 LineEvent(self._sample, place, LineEventKind.OVERRUN, lost) for place in range(len(self.ports))
             ]
 

@@ -1,6 +1,7 @@
 """The simulated card by what it delivers: volts, ringing, calls on request, the scenario, and the same again."""
 
 import hashlib
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -277,7 +278,7 @@ def test_cards_are_made_with_numbers_that_run_through_the_box() -> None:
     first.close()
 
 
-def test_a_dahdi_card_is_made_with_its_channels_and_roles_and_needs_a_driver_only_when_it_is_started() -> None:
+def test_a_dahdi_card_is_made_with_its_channels_and_roles() -> None:
     config = parse(
         "[[card]]\nlines = 2\n[[card]]\nkind = 'dahdi'\nchannels = [7, '1-3']\nlaw = 'ulaw'\n"
         "[[line]]\nnumber = 4\nrole = 'trunk'\n[[line]]\nnumber = 6\nrole = 'station'\n"
@@ -287,5 +288,29 @@ def test_a_dahdi_card_is_made_with_its_channels_and_roles_and_needs_a_driver_onl
     assert (card.name, card.kind, card.law, card.simulated, card.paced) == ("dahdi0", "dahdi", "ulaw", False, True)
     assert card.lines == (3, 4, 5, 6)
     assert card.ports == (Port(7, Role.TAP), Port(1, Role.TRUNK), Port(2, Role.TAP), Port(3, Role.STATION))
-    with pytest.raises(CardError, match="Line 3 .DAHDI channel 7. is a tap"):
+    with pytest.raises(CardError, match=r"Line 3 \(DAHDI channel 7\) is a tap"):
         card.seize(3)
+
+
+def test_cards_are_made_without_what_only_their_start_needs() -> None:
+    """On a machine without the driver and without the modules that are compiled for it."""
+    said = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys\n"
+            "from pathlib import Path\n"
+            "class Missing:\n"
+            "    def find_spec(self, name, path=None, target=None):\n"
+            "        if name.startswith('cffi_bindings._'): raise ModuleNotFoundError(name)\n"
+            "sys.meta_path.insert(0, Missing())\n"
+            "from firmware.cards import CardError\n"
+            "from firmware.cards.make import make_cards\n"
+            "from firmware.config_file import parse\n"
+            "(card,) = make_cards(parse('[[card]]\\nkind = \"dahdi\"\\nchannels = [1]'), Path('.'))\n"
+            "try: card.start()\n"
+            "except CardError as error: print(error)\n",
+        ],
+        capture_output=True, text=True, check=True, timeout=60,
+    ).stdout  # fmt: skip
+    assert said.startswith("Card dahdi0: "), said
