@@ -6,9 +6,9 @@ from pathlib import Path
 from cffi import VerificationError
 from setuptools.errors import CompileError, LinkError
 
-from cffi_bindings import build_dahdi, build_libc, build_spandsp
+from cffi_bindings import build_dahdi, build_libc, build_spandsp, build_synway
 
-BUILDERS = (build_libc, build_spandsp, build_dahdi)
+BUILDERS = (build_libc, build_spandsp, build_dahdi, build_synway)
 
 
 def main() -> int:

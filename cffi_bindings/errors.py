@@ -15,3 +15,7 @@ class SpandspError(BindingError):
 
 class DahdiError(BindingError):
     """The DAHDI driver refused what it was asked, or is not there."""
+
+
+class SynwayError(BindingError):
+    """Synway's library refused what it was asked."""

@@ -14,13 +14,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from firmware.cards import Law
 
 CONFIG_NAME = "linekeep.toml"
-CARD_NAMES: Final = {"simulated": "sim0", "dahdi": "dahdi0"}
+CARD_NAMES: Final = {"simulated": "sim0", "dahdi": "dahdi0", "synway": "synway0"}
 """What a card is called whose stanza does not say."""
 LONGEST_BOX = 4096
 """Lines a box may have."""
 
 Language = Literal["zh-CN", "en"]
-CardKind = Literal["simulated", "dahdi"]
+CardKind = Literal["simulated", "dahdi", "synway"]
 Scenario = Literal["office", "none"]
 Trigger = Literal["voltage", "vox", "key", "always"]
 ToneZone = Literal["cn", "us", "eu", "uk", "hk"]
@@ -120,7 +120,11 @@ class CardConfig:
     channels: tuple[int, ...] = ()
     """Real cards: the driver's number of each line."""
     volts_every_s: float = 0.1
-    """DAHDI: how often the loop voltage is asked for; 0: never."""
+    """Real cards: how often the loop voltage is asked for; 0: never."""
+    library: str = ""
+    """Synway: name or path of the vendor's library; empty: its usual names."""
+    folder: str = ""
+    """Synway: where the vendor's ShConfig.ini and ShIndex.ini are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,8 @@ class _Reader:
             if values.setdefault("lines", count) != count:
                 why = f"lines is {values['lines']}, but there are {count} channels; leave lines out"
                 self._refuse((*place, "lines"), why)
+        if kind == "synway" and "folder" not in values:
+            self._refuse(place, "a synway card needs its folder: that of the vendor's ShConfig.ini and ShIndex.ini")
         return CardConfig(**values)
 
     def _line_configs(self, recording: RecordingConfig, cards: tuple[CardConfig, ...]) -> tuple[LineConfig, ...]:
@@ -124,8 +126,9 @@ class _Reader:
                 self._refuse((*place, "number"), f"there is no line {line.number}; the cards have {total}")
             if line.number in given:
                 self._refuse((*place, "number"), f"line {line.number} is described twice")
-            if line.role != "tap" and card_of[line.number - 1].kind == "simulated":
-                why = f'line {line.number} is on simulated card "{card_of[line.number - 1].name}", whose lines are taps'
+            card = card_of[line.number - 1]
+            if line.role != "tap" and card.kind != "dahdi":
+                why = f'line {line.number} is on {card.kind} card "{card.name}", whose lines are taps'
                 self._refuse((*place, "role"), why)
             if line.kind == "handset" and line.recording.trigger == "voltage":
                 self._refuse(

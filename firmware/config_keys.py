@@ -87,6 +87,12 @@ def _read_card_name(value: object) -> str:
     raise ValueError
 
 
+def _read_path(value: object) -> str:
+    if isinstance(value, str) and value.startswith("/") and value.isprintable():
+        return value
+    raise ValueError
+
+
 def _read_zone(value: object) -> str:
     if isinstance(value, str) and (not value or zone_named(value)):
         return value
@@ -187,12 +193,13 @@ RECORDING = {
     ),
 }
 _CARD: dict[str, Key] = {
-    "kind": _choice(get_args(CardKind), "simulated: a line plant in software; dahdi: channels of the DAHDI driver."),
+    "kind": _choice(get_args(CardKind), "simulated: a line plant in software; dahdi, synway: channels of real cards."),
     "name": Key("1 to 32 small letters, digits, - and _", _read_card_name, "Unique in the box."),
 }
 _LAW = _choice(get_args(Law), "Companding of its lines.")
 _ZONE = _choice(get_args(ToneZone), "Whose tones its exchange plays.")
 _LINES = _whole(1, LONGEST_BOX, "lines", "Line numbers run through all cards from 1.")
+_VOLTS = _number(0, 60, "seconds", "The loop voltage is asked for so often; 0: never.")
 CARDS: dict[CardKind, dict[str, Key]] = {
     "simulated": _CARD
     | {
@@ -216,7 +223,16 @@ CARDS: dict[CardKind, dict[str, Key]] = {
         "channels": _channels(1, 1024, "The driver's channels, as `linekeep card scan` shows them: a line each."),
         "law": _LAW,
         "zone": _ZONE,
-        "volts_every_s": _number(0, 60, "seconds", "The loop voltage is asked for so often; 0: never."),
+        "volts_every_s": _VOLTS,
+    },
+    "synway": _CARD
+    | {
+        "channels": _channels(0, 1023, "Recording channels by the library's numbers, from 0: a line each."),
+        "law": _LAW,
+        "zone": _ZONE,
+        "volts_every_s": _VOLTS,
+        "library": _text(0, 4096, 'Name or path of the vendor\'s library; "": its usual names.'),
+        "folder": Key("an absolute path", _read_path, "Where the vendor's ShConfig.ini and ShIndex.ini are."),
     },
 }
 """The keys of each kind of card."""

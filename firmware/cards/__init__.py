@@ -41,6 +41,8 @@ class LineEventKind(StrEnum):
     """Hook events come only from cards that report the hook itself (stations); a tap shows it by its voltage."""
     OVERRUN = "overrun"
     """The driver dropped samples; `value` is their number, 0 where it is not known."""
+    CALLER_ID = "caller_id"
+    """The card itself read the caller's number, which is in `text`."""
     ALARM = "alarm"
     CLEAR = "clear"
 
@@ -52,6 +54,7 @@ class LineEvent:
     channel: int
     kind: LineEventKind
     value: int = 0
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)

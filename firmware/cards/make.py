@@ -9,6 +9,7 @@ from pathlib import Path
 from firmware.cards import Card
 from firmware.cards.dahdi import DahdiCard, Port, Role
 from firmware.cards.simulated import SimulatedCard
+from firmware.cards.synway import SynwayCard
 from firmware.config import CardConfig, Config, LineConfig
 
 
@@ -27,6 +28,16 @@ def _make(card: CardConfig, numbers: tuple[int, ...], lines: Sequence[LineConfig
     if card.kind == "dahdi":
         ports = [Port(channel, Role(line.role)) for channel, line in zip(card.channels, lines, strict=True)]
         return DahdiCard(card.name, numbers, ports, law=card.law, volts_every_s=card.volts_every_s)
+    if card.kind == "synway":
+        return SynwayCard(
+            card.name,
+            numbers,
+            card.channels,
+            library=card.library,
+            folder=Path(card.folder),
+            law=card.law,
+            volts_every_s=card.volts_every_s,
+        )
     return SimulatedCard(
         card.name,
         numbers,

@@ -40,6 +40,11 @@ recordings = st.builds(
 )
 
 
+SYNWAY = CardConfig(
+    kind="synway", name="synway0", lines=3, channels=(0, 1, 7), library="/opt/三汇/libshpa3api.so", folder="/opt/三汇"
+)
+
+
 @st.composite
 def real_cards(draw: st.DrawFn, first: int) -> CardConfig:
     channels = tuple(draw(st.lists(st.integers(first, first + 99), min_size=1, max_size=5, unique=True)))
@@ -77,6 +82,7 @@ def configs(draw: st.DrawFn) -> Config:
         for n in range(draw(st.integers(0, 3)))
     )
     cards = simulated + tuple(draw(real_cards(first)) for first in range(1, 1 + 100 * draw(st.integers(0, 2)), 100))
+    cards += tuple(draw(st.lists(st.just(SYNWAY), max_size=1)))
     real = [card.kind == "dahdi" for card in cards for _ in range(card.lines)]
     some = draw(st.lists(recordings, min_size=1, max_size=2))
     return Config(
@@ -154,8 +160,15 @@ REFUSED = {
     _DAHDI + "lines = 5\nchannels = ['1-4']\n": (3, "lines is 5, but there are 4 channels; leave lines out"),
     _DAHDI + "channels = [1]\nseed = 3\n": (4, "seed is for cards of kind simulated; this one is dahdi"),
     _DAHDI + "channels = [1]\nchanels = [1]\n": (4, "perhaps channels is meant"),
-    "[[card]]\nchannels = [1]\n": (2, "channels is for cards of kind dahdi; this one is simulated"),
-    "[[card]]\nkind = 'analog'\n": (2, 'it must be one of "simulated", "dahdi"'),
+    "[[card]]\nchannels = [1]\n": (2, "channels is for cards of kind dahdi, synway; this one is simulated"),
+    "[[card]]\nkind = 'analog'\n": (2, 'it must be one of "simulated", "dahdi", "synway"'),
+    "[[card]]\nkind = 'synway'\nchannels = [0]\n": (1, "a synway card needs its folder"),
+    "[[card]]\nkind = 'synway'\nchannels = [0]\nfolder = 'conf'\n": (4, "it must be an absolute path"),
+    _DAHDI + "channels = [1]\nfolder = '/x'\n": (4, "folder is for cards of kind synway; this one is dahdi"),
+    "[[card]]\nkind = 'synway'\nchannels = [0]\nfolder = '/x'\n[[line]]\nnumber = 1\nrole = 'trunk'\n": (
+        7,
+        'line 1 is on synway card "synway0", whose lines are taps',
+    ),
     _DAHDI + "channels = [1, 2]\n" + _DAHDI + "name = 'b'\nchannels = ['2-3']\n": (
         7,
         'channel 2 is already one of card "dahdi0"',
