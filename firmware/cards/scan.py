@@ -7,17 +7,12 @@ them together, which no driver tells. Channels of two laws are two cards, too.
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from cffi_bindings import dahdi
+from cffi_bindings import dahdi, synway
 from cffi_bindings.dahdi import Channel, Signalling, Span, Version
 from cffi_bindings.errors import BindingError
 from firmware.cards.boards import Board, boards
-
-SYNWAY_PROOF: Final = "declared from public documentation, not yet run on a real card"
-SYNWAY_LIBRARIES: Final = ("libshpa3api.so", "libshp_a3.so")
-_LIBRARY_FOLDERS: Final = ("/usr/local/lib", "/usr/lib", "/usr/lib64", "/usr/lib/x86_64-linux-gnu", "/lib64")
 
 PORTS: Final = {
     Signalling.LINE: "FXO (exchange line)",
@@ -39,8 +34,9 @@ class Found:
     """Why the driver could not be asked, with the remedy; empty where it could."""
     spans: list[Span]
     channels: list[Channel]
-    synway: Path | None
-    """The vendor's library, where it is installed in a usual place."""
+    synway: bool
+    """Synway's library is installed under a usual name. Which channels it has only starting it tells, which takes its
+    cards."""
 
 
 def look() -> Found:
@@ -53,12 +49,7 @@ def look() -> Found:
         spans, channels = dahdi.spans(), dahdi.channels()
     except BindingError as error:
         trouble = str(error)
-    return Found(boards(), version, trouble, spans, channels, _synway_library())
-
-
-def _synway_library() -> Path | None:
-    places = (Path(folder) / name for folder in _LIBRARY_FOLDERS for name in SYNWAY_LIBRARIES)
-    return next((place for place in places if place.exists()), None)
+    return Found(boards(), version, trouble, spans, channels, synway.installed())
 
 
 def configuration(spans: Sequence[Span], channels: Sequence[Channel], names: Collection[str] = ()) -> str:

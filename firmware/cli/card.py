@@ -31,20 +31,21 @@ CHANNEL_COLUMNS = (
 
 def scan(box: Box, out: Output, arguments: argparse.Namespace) -> int:
     """Exit code 1 where no channel was found."""
+    from cffi_bindings.synway import UNPROVED
     from firmware.cards import scan as cards
 
     found = cards.look()
     names, lines = _configured(box)
     fresh = [channel for channel in found.channels if channel.number not in lines]
     configuration = cards.configuration(found.spans, fresh, names)
-    synway = {"library": str(found.synway) if found.synway else None, "proof": cards.SYNWAY_PROOF}
+    synway = {"installed": found.synway, "proof": UNPROVED}
     if out.json:
         channels = [{**asdict(channel), "line": lines.get(channel.number)} for channel in found.channels]
         out.document({**asdict(found), "channels": channels, "synway": synway, "configuration": configuration})
     else:
         _tables(out, found, lines)
         if found.synway:
-            out.say(f"Synway library: {found.synway} ({cards.SYNWAY_PROOF})")
+            out.pairs([("Synway library", f"installed ({UNPROVED})")])
         if configuration:
             out.say("")
             out.say(configuration.rstrip("\n"))

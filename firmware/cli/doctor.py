@@ -102,6 +102,9 @@ def _cards_and_load(box: Box, configuration: "Config", status: dict[str, Any] | 
         yield cards.permissions(_runs_the_daemon(status))
     yield machine.ticks(machine.measure_ticks())
     yield from _disk(box, configuration)
+    for card in configuration.cards:
+        if card.kind == "synway":
+            yield cards.synway(card.name, card.library, Path(card.folder))
     if before.spans:
         after = scan.look()
         for card in configuration.cards:

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from cffi_bindings import dahdi
+from cffi_bindings import synway as synway_library
 from cffi_bindings.dahdi import BLOCK, BUFFERS, Channel, Signalling, Span
 from cffi_bindings.errors import BindingError
 from firmware.cards.boards import Board
 from firmware.cards.scan import Found, card_of
+from firmware.cards.synway_driver import FILES
 from firmware.examine import Finding, Verdict
 
 DEVICES: Final = (Path("/dev/dahdi/ctl"), Path("/dev/dahdi/channel"))
@@ -179,3 +181,20 @@ def configured(card: str, law: str, numbers: Sequence[int], channels: Sequence[C
         remedy = f"They are {known[int(other[0])].law}: write that as the card's law, or make them a card of their own."
         return Finding(what, "bad", f"channels {', '.join(other)} are not {law}", remedy)
     return Finding(what, "ok", f"{len(numbers)} channels, {law}, as configured")
+
+
+def synway(card: str, library: str, folder: Path) -> Finding:
+    """Is there what a Synway card needs to be started? It is not: that would take it from the daemon."""
+    what = f"configured card {card}"
+    try:
+        bits = synway_library.Library(library).dword_bits
+    except BindingError as error:
+        fault, _, remedy = str(error).partition(" Remedy: ")
+        return Finding(what, "bad", fault, remedy)
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        remedy = "Let the vendor's tool write them, and name their folder in the [[card]]."
+        return Finding(what, "bad", f"there is no {' and no '.join(missing)} in {folder}", remedy)
+    figure = f"the library is there; {synway_library.UNPROVED}"
+    remedy = "Make test calls, and compare what is recorded with what was said."
+    return Finding(what, "warn", figure, remedy, {"dword_bits": bits})

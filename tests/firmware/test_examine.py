@@ -14,6 +14,7 @@ from firmware import wire
 from firmware.cards.boards import Board
 from firmware.cards.scan import Found
 from firmware.examine import Finding, cards, daemon, machine, worst
+from tests.cards.synway_line import compiled
 
 CPU = """\
 processor	: 0
@@ -27,7 +28,7 @@ flags		: fpu {flags}
 V2 = "pni ssse3 cx16 sse4_1 sse4_2 popcnt lahf_lm"
 SPAN = Span(1, "TE2/0/1", "T2XXP", "E1", "Digium", "Wildcard TE205P", "Board ID", (), 3, 1, 31, 31)
 CHANNEL = Channel(1, 1, 1, "TE2/0/1/1", Signalling.CLEAR, "alaw", False, ())
-NOTHING = Found([], None, "DAHDI: nothing there. Remedy: load it", [], [], None)
+NOTHING = Found([], None, "DAHDI: nothing there. Remedy: load it", [], [], False)
 
 
 def test_the_worst_of_all() -> None:
@@ -129,12 +130,12 @@ def test_drivers() -> None:
         Board("0000:04:08.0", "1b74:0100", "OpenVox", None, ()),
     ]
     version = Version("2.11.1", "OSLEC")
-    loaded = cards.drivers(Found(boards, version, "", [SPAN], [CHANNEL], None), wanted=True)
+    loaded = cards.drivers(Found(boards, version, "", [SPAN], [CHANNEL], False), wanted=True)
     assert verdicts(loaded) == {
         "card 0000:04:06.0": "ok", "card 0000:04:07.0": "bad", "card 0000:04:08.0": "bad", "DAHDI driver": "ok",
     }  # fmt: skip
     assert loaded[1].remedy == "modprobe wcfxo"
-    assert verdicts(cards.drivers(Found([], version, "", [], [], None), wanted=True)) == {"DAHDI driver": "bad"}
+    assert verdicts(cards.drivers(Found([], version, "", [], [], False), wanted=True)) == {"DAHDI driver": "bad"}
 
 
 def test_permissions(tmp_path: Path) -> None:
@@ -204,6 +205,17 @@ def test_what_is_configured_and_what_there_is() -> None:
     assert "channels 4 do not exist" in found[1].figure
     assert "channels 2 are not configured" in found[2].figure
     assert "channels 3 are not alaw" in found[3].figure and "They are ulaw" in found[3].remedy
+
+
+def test_a_synway_card(tmp_path: Path) -> None:
+    missing = cards.synway("s", str(tmp_path / "libshpa3api.so"), tmp_path)
+    assert missing.verdict == "bad" and "cannot be loaded" in missing.figure and "install" in missing.remedy
+    library = str(compiled(tmp_path))
+    found = cards.synway("s", library, tmp_path)
+    assert found.verdict == "warn" and "not yet run on a real card" in found.figure
+    (tmp_path / "ShIndex.ini").unlink()
+    without = cards.synway("s", library, tmp_path)
+    assert without.verdict == "bad" and f"no ShIndex.ini in {tmp_path}" in without.figure
 
 
 # The daemon -----------------------------------------------------------------------------------------------------------

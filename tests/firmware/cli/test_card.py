@@ -70,6 +70,7 @@ def test_without_a_driver_scan_says_what_is_missing(tmp_path: Path) -> None:
     assert document["version"] is None and "/dev/dahdi/ctl" in document["trouble"]
     assert (document["spans"], document["channels"], document["configuration"]) == ([], [], "")
     assert document["synway"]["proof"] == "declared from public documentation, not yet run on a real card"
+    assert document["synway"]["installed"] is False
 
 
 def test_the_piece_of_configuration_is_one_that_the_daemon_reads() -> None:
