@@ -13,8 +13,7 @@ ffi.cdef("""
     typedef struct lk_synway {
         int64_t late, lost;
         int longest;
-        int64_t ready_ns;
-        int waited, drained;
+        int64_t ahead, ahead_ns;
         ...;
     } lk_synway_t;
     lk_synway_t *lk_synway_new(int channels, int block);

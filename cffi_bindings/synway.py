@@ -283,14 +283,9 @@ class Ring:
         return int(self._lib.lk_synway_read(self._card, *pointers, wait_ms, grace_ms, idle))
 
     @property
-    def ready_ns(self) -> int:
-        """CLOCK_MONOTONIC when the last block was there."""
-        return int(self._card.ready_ns)
-
-    @property
-    def drained(self) -> bool:
-        """Was nothing queued behind the last block?"""
-        return bool(self._card.drained)
+    def newest(self) -> tuple[int, int]:
+        """How many samples behind the last block the newest stands, and CLOCK_MONOTONIC in ns when it came."""
+        return int(self._card.ahead), int(self._card.ahead_ns)
 
     @property
     def longest(self) -> int:

@@ -38,10 +38,8 @@ typedef struct lk_synway {
     int waiting, lacking, of;
     int64_t late, lost;
     int longest;
-    /* Of the last read: CLOCK_MONOTONIC when the block was complete; whether it had to be waited for; whether another
-     * is queued behind it. */
-    int64_t ready_ns;
-    int waited, drained;
+    /* Of the last read: how far behind its block the newest sample stands, and CLOCK_MONOTONIC when that came. */
+    int64_t ahead, ahead_ns;
     lk_synway_channel_t channel[];
 } lk_synway_t;
 
@@ -170,7 +168,6 @@ static void lk_wait(lk_synway_t *card, int wait_ms, int grace_ms) {
     int64_t limit = lk_ns() + wait_ms * (int64_t)1000000;
     int64_t until = card->first + card->block;
     int grace = 0;
-    card->waited = 0;
     for (;;) {
         card->lacking = card->of = 0;
         for (int i = 0; i < card->channels; i++) {
@@ -182,12 +179,10 @@ static void lk_wait(lk_synway_t *card, int wait_ms, int grace_ms) {
             grace = 1;
             limit = now + grace_ms * (int64_t)1000000;
         }
-        if (card->lacking == 0 || now >= limit) {
-            card->ready_ns = now;
+        if (card->lacking == 0 || now >= limit)
             return;
-        }
         struct timespec when = {limit / 1000000000, limit % 1000000000};
-        card->waiting = card->waited = 1;
+        card->waiting = 1;
         pthread_cond_timedwait(&card->ready, &card->lock, &when);
         card->waiting = 0;
     }
@@ -203,7 +198,6 @@ static int lk_synway_read(lk_synway_t *card, uint8_t *law, uint8_t *status, int 
     int64_t first = card->first, until = first + block;
     for (int i = 0; i < card->channels; i++)
         got += lk_has(&card->channel[i], until);
-    card->drained = 1;
     for (int i = 0; i < card->channels && got; i++) {
         lk_synway_channel_t *c = &card->channel[i];
         uint8_t *to = law + (size_t)i * block;
@@ -219,10 +213,12 @@ static int lk_synway_read(lk_synway_t *card, uint8_t *law, uint8_t *status, int 
             lost |= hole;
         }
         status[i] = lost ? LK_LOST : LK_OK;
-        card->drained &= !lk_has(c, until + block);
     }
-    if (got)
+    if (got) {
         card->first = until;
+        card->ahead = card->newest - until;
+        card->ahead_ns = card->newest_ns;
+    }
     pthread_mutex_unlock(&card->lock);
     return got;
 }

@@ -38,8 +38,8 @@ _LONGEST_GRACE_MS: Final = 500
 _LAGS_BLOCKS: Final = 50
 _SILENT_BLOCKS: Final = 100
 _LOST_SAMPLES: Final = 120
-"""So many samples behind the clock, whenever it was looked at in a second, are lost."""
-_WATCH_BLOCKS: Final = 25
+"""So many samples behind the clock with every one of so many pieces are lost."""
+_WATCH_PIECES: Final = 25
 _OFF_HOOK: Final = (State.PICKED_UP, State.TALKING)
 
 
@@ -90,7 +90,7 @@ class SynwayCard:
         self._levels = np.zeros(n, np.bool_)
         """Channels whose ringing is told by its level; that of the others by their state."""
         self._sample = self._jumped = 0
-        self._time = CardTime()
+        self._time, self._came_ns = CardTime(), 0
         self._behind: list[int] = []
         self._pending: list[LineEvent] = []
 
@@ -131,7 +131,7 @@ class SynwayCard:
             self._missing(share, status, events)
         status[self._alarmed | self._silent] = ChannelStatus.DOWN
         block = Block(self._sample, ring.law, status, share.volts if self._every_s else None, tuple(events))
-        jump = self._watch(ring.drained, ring.ready_ns)
+        jump = self._watch(*ring.newest)
         self._sample += BLOCK + jump
         if jump:
             self._pending = [LineEvent(self._sample, at, LineEventKind.OVERRUN, jump) for at in range(len(self.lines))]
@@ -213,18 +213,20 @@ class SynwayCard:
     def _without_volts(self, place: int) -> bool:
         return self._share is None or bool(np.isnan(self._share.volts[place]))
 
-    def _watch(self, drained: bool, ready_ns: int) -> int:
-        """Samples that vanished without a word: whenever nothing was queued in the last second, they were missing."""
-        if not drained:
+    def _watch(self, ahead: int, came_ns: int) -> int:
+        """Samples that vanished without a word: the newest were late by so many each time that some came, for long.
+        It does not matter when the block is read, only when the library brought them."""
+        if came_ns == self._came_ns:
             return 0
-        end = self._sample + BLOCK
-        behind = self._time.missing(end, ready_ns)
+        self._came_ns = came_ns
+        end = self._sample + BLOCK + ahead
+        behind = self._time.missing(end, came_ns)
         if behind < _LOST_SAMPLES:
             self._behind.clear()
-            self._time.arrived(end, ready_ns)
+            self._time.arrived(end, came_ns)
             return 0
         self._behind.append(behind)
-        if len(self._behind) < _WATCH_BLOCKS:
+        if len(self._behind) < _WATCH_PIECES:
             return 0
         lost = min(self._behind)
         self._behind.clear()
