@@ -16,7 +16,7 @@ Limits: events are dated to the block in which they were read; how the channels 
 to the length of the pieces in which the library brings them.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from cffi_bindings.errors import BindingError
 from cffi_bindings.synway import UNPROVED, EventCode, State
 from dsp.g711 import IDLE
-from firmware.cards import BLOCK, Block, CardError, ChannelStatus, Law, LineEvent, LineEventKind
+from firmware.cards import BLOCK, Block, CardError, CardReport, ChannelStatus, Law, LineEvent, LineEventKind
 from firmware.cards.card_time import CardTime
 from firmware.cards.synway_driver import PIECE_MS, Driver, Heard, Share, join, leave
 
@@ -101,7 +101,9 @@ class SynwayCard:
         try:
             self._share = share = self._share or Share(self.channels, self.law, self._every_s)
             self._driver = driver = join(share, self._library, self._folder)
+            states = [driver.library.state(channel) for channel in self.channels]
         except BindingError as error:
+            self.close()
             raise CardError(f"Card {self.name}: {error}") from error
         share.heard.clear()
         self._begin_together(share)
@@ -109,8 +111,8 @@ class SynwayCard:
             array.fill(0)
         self._time.forget()
         self._behind.clear()
-        for place, channel in enumerate(self.channels):
-            self._state(place, driver.library.state(channel), self._pending)
+        for place, state in enumerate(states):
+            self._state(place, state, self._pending)
 
     def read(self) -> Block:
         """Raises CardError where no channel gives anything for a second."""
@@ -143,6 +145,10 @@ class SynwayCard:
         if self._driver is not None and self._share is not None:
             leave(self._driver, self._share)
             self._driver = None
+
+    def report(self) -> CardReport:
+        """Its figures; the library tells no version of itself that public documentation names."""
+        return CardReport(counts=asdict(self.counts))
 
     # Reading.
 

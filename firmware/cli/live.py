@@ -20,6 +20,10 @@ LINE_COLUMNS = (
 )  # fmt: skip
 
 
+NO_TROUBLE = ("lost_samples", "calls_of_tick", "digits")
+"""Figures of a card that are told elsewhere, or are none of trouble."""
+
+
 def status(box: Box, out: Output, arguments: argparse.Namespace) -> int:
     state = box.call("status")
     if out.json:
@@ -62,7 +66,9 @@ def _status_rows(state: dict[str, Any]) -> Iterator[tuple[str, Cell]]:
 
 def _card_text(card: dict[str, Any]) -> str:
     volts = [round(volts) for volts in card["volts"]]
-    counts = {name: n for name, n in card["counts"].items() if n and name not in ("lost_samples", "calls_of_tick")}
+    counts = {
+        name: n for name, n in card["counts"].items() if n and name not in ("lost_samples", "calls_of_tick", "digits")
+    }
     parts = (
         card["driver"] or card["kind"], card["state"], f"{card['lines']} lines, {card['law']}",
         f"nothing from lines {numbered(card['down'])}" if card["down"] else "",

@@ -1,6 +1,6 @@
 """What a card says of its hardware, and how it comes to the control socket."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import msgspec
@@ -10,6 +10,7 @@ from cffi_bindings import dahdi
 from cffi_bindings.dahdi import Span, Version
 from firmware.cards import CardReport, Reporting, SpanReport
 from firmware.cards.dahdi import DahdiCard, Port
+from firmware.cards.synway import SynwayCard
 from firmware.wire import CardStatus
 from tests.firmware.rig import Rig, ScriptedCard
 
@@ -60,3 +61,10 @@ def test_a_dahdi_card_names_the_spans_its_lines_are_on_and_no_others(monkeypatch
         SpanReport(1, "WCTDM/0", "FXO", (), 0, (5,)),
         SpanReport(2, "WCT1/0", "FXO", ("red",), 5, (6, 7)),
     )
+
+
+def test_a_synway_card_tells_its_figures() -> None:
+    card = SynwayCard("shd0", (1, 2), (0, 1), folder=Path("nowhere"))
+    card.counts.begun_anew = 2
+    assert isinstance(card, Reporting)
+    assert card.report() == CardReport(counts=asdict(card.counts))

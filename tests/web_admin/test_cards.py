@@ -1,10 +1,14 @@
 """What the System page says of cards and spans."""
 
 import re
+from dataclasses import fields
 from html import unescape
 
 import pytest
 
+from cffi_bindings import dahdi
+from firmware.cards.dahdi import Counts as DahdiCounts
+from firmware.cards.synway import Counts as SynwayCounts
 from firmware.wire import AlarmReport, CardStatus, SpanStatus, numbered
 from web_admin.i18n import Locale
 from web_admin.render import fragment
@@ -70,3 +74,15 @@ def test_what_an_alarm_is_about_is_said_in_the_visitor_s_language(object_: str, 
         id="1", code="x", severity="minor", object=object_, values={}, title="", advice="", raised_utc_ns=0
     )
     assert (alarm_object(alarm, Locale("en")), alarm_object(alarm, Locale("zh-CN"))) == (english, chinese)
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_every_figure_and_alarm_of_the_cards_has_its_word(language: str) -> None:
+    locale = Locale(language)
+    kept = {field.name for counts in (DahdiCounts, SynwayCounts) for field in fields(counts)}
+    no_faults = {"lost_samples", "calls_of_tick", "digits"}
+    assert kept - no_faults == set(SHOWN_COUNTS)
+    assert [name for name in SHOWN_COUNTS if not locale.has(f"card_count.{name}")] == []
+    alarms = dahdi.alarms(sum(1 << bit for bit in range(16)))
+    assert len(alarms) == 9
+    assert [name for name in alarms if not locale.has(f"span_alarm.{name}")] == []
