@@ -37,7 +37,6 @@ _TEXT_BYTES: Final = 1024
 _POLLED: Final = 1
 _ALL_EVENTS: Final = 0xFFFF
 _CALLBACK_EVERY: Final = 6
-_WITHOUT_END: Final = 0xFFFFFFFF
 
 _DECLARATIONS: Final = """
     typedef unsigned short WORD;
@@ -230,9 +229,10 @@ class Library:
     def record(self, channel: int, law: str, ring: "Ring", place: int) -> None:
         """From now on the channel's audio goes to a place of the ring."""
         live, user = (self._ffi.cast("void *", address) for address in ring.target(place))
+        without_end = (1 << self.dword_bits) - 1
         self._ask(
             self._lib.SsmRecToFileB(
-                channel, b"/dev/null", CODECS[law], 0, _WITHOUT_END, _WITHOUT_END, 0, live, user
+                channel, b"/dev/null", CODECS[law], 0, without_end, without_end, 0, live, user
             ),
             f"recording {law} on channel {channel}",
         )  # fmt: skip

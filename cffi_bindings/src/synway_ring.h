@@ -17,6 +17,7 @@
 enum { LK_OK, LK_LATE, LK_LOST };
 /* 8 s of a channel; a power of two. */
 enum { LK_RING = 1 << 16 };
+enum { LK_SAMPLE_NS = 125000 };
 
 struct lk_synway;
 
@@ -24,6 +25,8 @@ typedef struct {
     struct lk_synway *card;
     /* Behind the newest byte, and what never came: from hole to hole_end. */
     int64_t end, hole, hole_end;
+    /* The least of arrival less position: how early a piece has come, since the channel was opened. */
+    int64_t earliest_ns;
     int open, align, expected;
     uint8_t bytes[LK_RING];
 } lk_synway_channel_t;
@@ -96,9 +99,9 @@ static void lk_keep(lk_synway_channel_t *c, const uint8_t *data, int64_t bytes) 
 }
 
 /* The first piece of a channel belongs beside the newest of the others, if that came just now; if it came longer ago
- * than half a piece lasts (a sample lasts 125 us), the others are about to bring what belongs beside this one. */
+ * than half a piece lasts, the others are about to bring what belongs beside this one. */
 static void lk_align(lk_synway_channel_t *c, int64_t bytes, int64_t now) {
-    int64_t ahead = now - c->card->newest_ns > bytes * 125000 / 2 ? bytes : 0;
+    int64_t ahead = now - c->card->newest_ns > bytes * LK_SAMPLE_NS / 2 ? bytes : 0;
     int64_t from = c->card->newest + ahead - bytes;
     c->align = 0;
     if (from > c->end)
@@ -123,6 +126,8 @@ static void lk_synway_data(int ch, uint8_t *data, uint32_t bytes, void *place) {
             lk_hole(c, c->end + bytes);
         else
             lk_keep(c, data, bytes);
+        if (now - c->end * LK_SAMPLE_NS < c->earliest_ns)
+            c->earliest_ns = now - c->end * LK_SAMPLE_NS;
         if (c->end > card->newest) {
             card->newest = c->end;
             card->newest_ns = now;
@@ -137,6 +142,7 @@ static void lk_synway_data(int ch, uint8_t *data, uint32_t bytes, void *place) {
 static void lk_synway_open(lk_synway_t *card, int place) {
     pthread_mutex_lock(&card->lock);
     card->channel[place].open = card->channel[place].align = 1;
+    card->channel[place].earliest_ns = INT64_MAX;
     pthread_mutex_unlock(&card->lock);
 }
 
@@ -153,9 +159,22 @@ static void lk_synway_expect(lk_synway_t *card, int place, int expected) {
     pthread_mutex_unlock(&card->lock);
 }
 
-/* All channels begin together, where the newest is now. */
+/* All channels begin together, where the newest is now. By when the first piece came a channel may stand wrong by one, if
+ * the library's thread was held up just then; by the earliest of several it does not. */
 static void lk_synway_begin(lk_synway_t *card) {
     pthread_mutex_lock(&card->lock);
+    int64_t block_ns = card->block * LK_SAMPLE_NS, usual = INT64_MAX;
+    for (int i = 0; i < card->channels; i++) {
+        lk_synway_channel_t *c = &card->channel[i];
+        if (c->earliest_ns == INT64_MAX)
+            continue;
+        if (usual == INT64_MAX)
+            usual = c->earliest_ns;
+        double blocks = (double)(c->earliest_ns - usual) / block_ns;
+        c->end += (int64_t)(blocks < 0 ? blocks - 0.5 : blocks + 0.5) * card->block;
+        if (c->end > card->newest)
+            card->newest = c->end;
+    }
     for (int i = 0; i < card->channels; i++) {
         card->channel[i].end -= card->newest;
         card->channel[i].hole = card->channel[i].hole_end = 0;
@@ -206,13 +225,15 @@ static int lk_synway_read(lk_synway_t *card, uint8_t *law, uint8_t *status, int 
             memset(to, idle, block);
             continue;
         }
-        int lost = 0;
-        for (int k = 0; k < block; k++) {
-            int hole = first + k >= c->hole && first + k < c->hole_end;
-            to[k] = hole ? idle : c->bytes[(first + k) & (LK_RING - 1)];
-            lost |= hole;
-        }
-        status[i] = lost ? LK_LOST : LK_OK;
+        int64_t at = first & (LK_RING - 1);
+        int64_t before = block < LK_RING - at ? block : LK_RING - at;
+        memcpy(to, c->bytes + at, before);
+        memcpy(to + before, c->bytes, block - before);
+        int64_t hole = c->hole > first ? c->hole : first;
+        int64_t hole_end = c->hole_end < until ? c->hole_end : until;
+        status[i] = hole < hole_end ? LK_LOST : LK_OK;
+        if (hole < hole_end)
+            memset(to + (hole - first), idle, hole_end - hole);
     }
     if (got) {
         card->first = until;

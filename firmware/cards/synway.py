@@ -13,7 +13,7 @@ Line voltage, ringing, the caller's number and states come through `synway_drive
 for a channel without a voltage. Digits are counted, no more: the box hears them in the same audio, to the sample.
 
 Limits: events are dated to the block in which they were read; how the channels of a board stand to each other is known
-to the length of the pieces in which the library brings them.
+by when the library brings their pieces, to the block; for a channel that began anew, to the piece.
 """
 
 from dataclasses import asdict, dataclass
@@ -35,6 +35,7 @@ _WAIT_MS: Final = 1000
 _GRACE_PIECES: Final = 2
 """The others have so many pieces of audio longer: each channel's come at moments of its own."""
 _LONGEST_GRACE_MS: Final = 500
+_TOGETHER_BLOCKS: Final = 15
 _LAGS_BLOCKS: Final = 50
 _SILENT_BLOCKS: Final = 100
 _LOST_SAMPLES: Final = 120
@@ -153,9 +154,12 @@ class SynwayCard:
     # Reading.
 
     def _begin_together(self, share: Share) -> None:
-        """From the moment on at which all channels give something, or from a second on if one does not."""
+        """From the moment on at which all channels have given something for a while, or from a second on."""
+        together = 0
         for _ in range(_LAGS_BLOCKS):
-            if share.ring.read(_WAIT_MS, PIECE_MS, IDLE[self.law]) in (0, len(self.channels)):
+            got = share.ring.read(_WAIT_MS, PIECE_MS, IDLE[self.law])
+            together += got == len(self.channels)
+            if not got or together == _TOGETHER_BLOCKS:
                 break
         share.ring.begin()
 

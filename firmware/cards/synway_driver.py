@@ -137,7 +137,7 @@ class Driver:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            event = self.library.wait(_WAIT_MS)
+            event = self._wait()
             if event is not None and event.channel in self._routes:
                 with _reported():
                     self._take(event, *self._routes[event.channel])
@@ -149,6 +149,14 @@ class Driver:
                 if share.volts_every_s and now_s >= share.next_volts_s:
                     share.next_volts_s = now_s + share.volts_every_s
                     self._measure(share)
+
+    def _wait(self) -> Event | None:
+        """A library that answers at once that nothing came must not keep a processor busy."""
+        began_s = time.monotonic()
+        event = self.library.wait(_WAIT_MS)
+        if event is None and time.monotonic() - began_s < _WAIT_MS / 2000:
+            self._stop.wait(_WAIT_MS / 1000)
+        return event
 
     def _take(self, event: Event, share: Share, place: int) -> None:
         value = event.value

@@ -2,7 +2,9 @@
 (by its public documentation), and plays with its lines."""
 
 import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ _PLAYED = """
     void line_pass(void);
     void line_run(void);
     int line_starts(void);
+    int line_impatient(void);
     const char *line_file(void);
     void line_volts(int ch, int volts);
     void line_state(int ch, int state);
@@ -51,6 +54,16 @@ def lines_of(library: Path) -> Any:
     ffi = FFI()
     ffi.cdef(_PLAYED)
     return ffi.dlopen(str(library))
+
+
+@contextmanager
+def playing(card: SynwayCard, lines: Any) -> Iterator[SynwayCard]:
+    """The card, started, and closed in the end."""
+    try:
+        start(card, lines)
+        yield card
+    finally:
+        card.close()
 
 
 def start(card: SynwayCard, lines: Any) -> None:

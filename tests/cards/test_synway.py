@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from cffi_bindings.errors import LibraryMissing, SynwayError
 from cffi_bindings.synway import Library, dword_bits, installed
@@ -18,7 +19,7 @@ from recorder.catalogue import Catalogue
 from recorder.model import Direction, Query, Recording, State
 from recorder.wav import load
 from tests.box import Box, wait_for
-from tests.cards.synway_line import audio, blocks, compiled, events, lines_of, position, start
+from tests.cards.synway_line import audio, blocks, compiled, events, lines_of, playing, position, start
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +37,8 @@ def card(library: Path, lines: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator
     """Time is the test's (`line_play`), not the clock's."""
     monkeypatch.setattr("firmware.cards.synway._LOST_SAMPLES", 1 << 40)
     made = SynwayCard("synway0", (1, 2, 3), (0, 1, 4), library=str(library), folder=library.parent, volts_every_s=0.01)
-    start(made, lines)
-    yield made
-    made.close()
+    with playing(made, lines):
+        yield made
 
 
 def until(card: SynwayCard, lines: Any, *kinds: LineEventKind) -> list[Block]:
@@ -51,6 +51,12 @@ def until(card: SynwayCard, lines: Any, *kinds: LineEventKind) -> list[Block]:
 
     wait_for(f"one of {kinds}", told)
     return read
+
+
+def is_beside(channel: int, heard: NDArray[np.uint8], first: NDArray[np.uint8]) -> bool:
+    """Bit-exact, and to a piece where channel 0 stands, which is what is promised of one that began anew."""
+    place, there = position(channel, heard), position(0, first)
+    return place >= 0 and there >= 0 and abs(place - there) <= 160
 
 
 def blocks_without_end(card: SynwayCard) -> None:
@@ -73,21 +79,19 @@ def test_a_library_whose_dword_has_64_bits(tmp_path: Path) -> None:
     library = compiled(tmp_path, "-DDWORD=unsigned long")
     lines = lines_of(library)
     card = SynwayCard("synway0", (1, 2), (0, 3), library=str(library), folder=tmp_path)
-    start(card, lines)
-    read = blocks(card, lines, 50)
-    assert position(0, audio(read)[0]) == position(3, audio(read)[1]) >= 0
-    lines.line_state(3, 2)
-    assert [e.channel for e in events(until(card, lines, LineEventKind.RING_ON))] == [1]
-    card.close()
+    with playing(card, lines):
+        read = blocks(card, lines, 50)
+        assert position(0, audio(read)[0]) == position(3, audio(read)[1]) >= 0
+        lines.line_state(3, 2)
+        assert [e.channel for e in events(until(card, lines, LineEventKind.RING_ON))] == [1]
 
 
 def test_pieces_may_be_of_any_length(library: Path, lines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("firmware.cards.synway_driver.PIECE_MS", 73)
     card = SynwayCard("synway0", (1, 2), (2, 3), library=str(library), folder=library.parent)
-    start(card, lines)
-    lines.line_play(100)
-    read = [block.law.copy() for block in (card.read() for _ in range(90))]
-    card.close()
+    with playing(card, lines):
+        lines.line_play(100)
+        read = [block.law.copy() for block in (card.read() for _ in range(90))]
     heard = np.concatenate(read, axis=1)
     places = [position(2, heard[0]), position(3, heard[1])]
     assert min(places) >= 0 and abs(places[0] - places[1]) < 73 * 8
@@ -172,7 +176,7 @@ def test_a_silent_channel_disturbs_no_other_and_comes_back_beside_them(card: Syn
     back = until(card, lines, LineEventKind.CLEAR)
     after = audio(blocks(card, lines, 50))
     assert len(back) <= 2
-    assert position(1, after[1]) == position(0, after[0]) >= 0
+    assert is_beside(1, after[1], after[0])
 
 
 def test_a_recording_that_ends_by_itself_is_begun_anew(card: SynwayCard, lines: Any) -> None:
@@ -187,7 +191,7 @@ def test_a_recording_that_ends_by_itself_is_begun_anew(card: SynwayCard, lines: 
 
     wait_for("the channel to be recorded again", healed)
     after = audio(blocks(card, lines, 50))
-    assert position(4, after[2]) == position(0, after[0]) >= 0
+    assert is_beside(4, after[2], after[0])
 
 
 def test_what_finds_no_room_is_a_hole_of_known_length(card: SynwayCard, lines: Any) -> None:
@@ -211,13 +215,12 @@ def test_what_finds_no_room_is_a_hole_of_known_length(card: SynwayCard, lines: A
 
 def test_samples_that_the_board_loses_are_measured_against_the_clock(library: Path, lines: Any) -> None:
     card = SynwayCard("synway0", (1, 2), (0, 1), library=str(library), folder=library.parent)
-    start(card, lines)
-    lines.line_run()
-    for _ in range(75):
-        card.read()
-    lines.line_skips(1600)
-    read = [card.read() for _ in range(60)]
-    card.close()
+    with playing(card, lines):
+        lines.line_run()
+        for _ in range(75):
+            card.read()
+        lines.line_skips(1600)
+        read = [card.read() for _ in range(60)]
     jumps = [(b.first_sample - a.first_sample - 160) for a, b in pairwise(read)]
     assert sum(jumps) == pytest.approx(1600, abs=80)
     assert {e.value for e in events(read, LineEventKind.OVERRUN)} == {sum(jumps)}
@@ -235,12 +238,18 @@ def test_a_board_that_stops_is_said_and_taken_back(card: SynwayCard, lines: Any)
     assert not blocks(card, lines, 3)[-1].status.any()
 
 
+def test_a_library_that_does_not_wait_keeps_no_processor_busy(card: SynwayCard, lines: Any) -> None:
+    lines.line_impatient()
+    for _ in range(20):
+        lines.line_pass()
+    assert lines.line_impatient() < 50
+
+
 def test_two_cards_share_the_library(card: SynwayCard, library: Path, lines: Any) -> None:
     other = SynwayCard("synway1", (4,), (5,), library=str(library), folder=library.parent)
-    start(other, lines)
-    lines.line_play(3)
-    other.read()
-    other.close()
+    with playing(other, lines):
+        lines.line_play(3)
+        other.read()
     assert not blocks(card, lines, 50)[-1].status.any()
     elsewhere = SynwayCard("synway2", (4,), (5,), library=str(library), folder=Path("/nonexistent"))
     with pytest.raises(CardError, match="the same library and folder"):
