@@ -112,16 +112,20 @@ class DahdiCard:
     # The seam.
 
     def start(self) -> None:
-        """Take every channel. Raises CardError where the driver is not there, a channel cannot be had, or its law or
-        role does not fit."""
+        """Take every channel; one that cannot be had now is down and asked for again. Raises CardError where none can
+        be had, or the law or role of one does not fit."""
         try:
             self._channels = channels = dahdi.Channels([port.channel for port in self.ports])
-            for place in range(len(self.ports)):
-                self._open(place)
+            refused = [error for place in range(len(self.ports)) if (error := self._refused(place)) is not None]
+            if len(refused) == len(self.ports):
+                raise refused[0]
             channels.begin()
         except BindingError as error:
             self.close()
             raise CardError(f"Card {self.name}: {error}") from error
+        except CardError:
+            self.close()
+            raise
         self._time.forget()
         self._until_gap = None
         self._behind.clear()
@@ -360,6 +364,14 @@ class DahdiCard:
             ]
 
     # Lines.
+
+    def _refused(self, place: int) -> DahdiError | None:
+        """Why a channel cannot be had; None: it was taken."""
+        try:
+            self._open(place)
+        except DahdiError as error:
+            return error
+        return None
 
     def _open(self, place: int) -> None:
         """Take one channel and learn what it is. Raises DahdiError, or CardError for a law or role that does not

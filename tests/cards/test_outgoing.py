@@ -22,7 +22,8 @@ def test_a_sound_leaves_in_order_ahead_by_so_much_and_filled_up_at_its_end() -> 
         assert outgoing.send(channels) == []
         outgoing.put(1, sound[:500])
         outgoing.put(1, sound[500:])
-        sent, ticks = [], []
+        sent: list[bytes] = []
+        ticks: list[int] = []
         while outgoing.waits(1):
             outgoing.send(channels)
             before = len(sent)

@@ -153,6 +153,16 @@ def test_a_card_is_pulled_and_put_back_while_the_other_line_goes_on() -> None:
         )
 
 
+def test_a_channel_that_is_not_there_is_down_and_the_others_are_read() -> None:
+    card = DahdiCard("partly", (1, 2), [Port(200), Port(SPAN + 10)], law="ulaw")
+    with reading(card) as (reader,):
+        reader.wait_blocks(20)
+        assert {tuple(block.status.tolist()) for block in reader.blocks} == {(ChannelStatus.DOWN, ChannelStatus.OK)}
+        report = card.report()
+        assert report.driver.startswith("DAHDI 2.11")
+        assert [(span.number, span.alarms, span.lines) for span in report.spans] == [(2, (), (2,))]
+
+
 def test_what_does_not_fit_is_refused_with_the_remedy() -> None:
     wrong = (
         (DahdiCard("a", (1,), [Port(1)], law="alaw"), 'is ulaw, the card is configured as alaw. Remedy: law = "ulaw"'),
