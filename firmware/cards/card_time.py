@@ -5,8 +5,8 @@ the last seconds tell where the two stand to each other, and a minute of them at
 crystal is off by up to some 50 millionths). A block that is much later than that was delayed, if the next ones catch
 up, or samples are missing before it, if they do not.
 
-Weak point: a gap is known as well as a fresh block's arrival is: to a millisecond or two on a machine that is not
-overloaded.
+Weak point: a gap is known as well as a fresh block's arrival is. On the emulated machine of the tests one of 10,720
+samples was told as 10,752, 4 ms too long.
 """
 
 from collections import deque
