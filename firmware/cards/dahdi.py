@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cffi_bindings import dahdi
-from cffi_bindings.dahdi import Hook, Result, Signalling
+from cffi_bindings.dahdi import Signalling
+from cffi_bindings.dahdi_channels import BUFFERS, Channels, Event, Hook, Result, codes
 from cffi_bindings.errors import BindingError, DahdiError
 from dsp.g711 import IDLE
 from firmware.cards import BLOCK, Block, CardError, CardReport, ChannelStatus, Law, LineEvent, LineEventKind, SpanReport
@@ -85,7 +86,7 @@ class DahdiCard:
         self.counts = Counts()
         self._every_s = volts_every_s
         n = len(self.ports)
-        self._channels: dahdi.Channels | None = None
+        self._channels: Channels | None = None
         self._sees = [Signalling.NONE] * n
         self._spans = [0] * n
         self._all_ok = np.full(n, ChannelStatus.OK, np.uint8)
@@ -115,7 +116,7 @@ class DahdiCard:
         """Take every channel; one that cannot be had now is down and asked for again. Raises CardError where none can
         be had, or the law or role of one does not fit."""
         try:
-            self._channels = channels = dahdi.Channels([port.channel for port in self.ports])
+            self._channels = channels = Channels([port.channel for port in self.ports])
             refused = [error for place in range(len(self.ports)) if (error := self._refused(place)) is not None]
             if len(refused) == len(self.ports):
                 raise refused[0]
@@ -250,7 +251,7 @@ class DahdiCard:
             "doctor`; interrupts of the card may be stuck, or its span has no clock"
         )
 
-    def _made(self, channels: dahdi.Channels, events: list[LineEvent]) -> "_Raw":
+    def _made(self, channels: Channels, events: list[LineEvent]) -> "_Raw":
         self._ask_again(channels, events)
         result = channels.result
         law = channels.law.copy()
@@ -268,26 +269,26 @@ class DahdiCard:
             law[filler] = IDLE[self.law]
         return _Raw(law, status, tuple(events), channels.ready_ns, channels.waited, channels.drained)
 
-    def _events(self, found: Sequence[dahdi.Event]) -> list[LineEvent]:
+    def _events(self, found: Sequence[Event]) -> list[LineEvent]:
         events: list[LineEvent] = []
         if not found:
             return events
-        codes = dahdi.codes()
+        known = codes()
         for event in found:
             place, code = event.channel, event.code
-            if code == codes.overrun:
+            if code == known.overrun:
                 if self._until_gap is None:
-                    self._until_gap = dahdi.BUFFERS
+                    self._until_gap = BUFFERS
                     self.counts.overruns += 1
-            elif code in (codes.alarm, codes.no_alarm):
-                self._alarmed[place] = code == codes.alarm
+            elif code in (known.alarm, known.no_alarm):
+                self._alarmed[place] = code == known.alarm
                 self._any_alarmed = bool(self._alarmed.any())
-                change = LineEventKind.ALARM if code == codes.alarm else LineEventKind.CLEAR
+                change = LineEventKind.ALARM if code == known.alarm else LineEventKind.CLEAR
                 events.append(LineEvent(self._sample, place, change))
                 if change is LineEventKind.CLEAR:
                     events += self._hook_after_alarm(place)
             else:
-                kind = meaning(self._sees[place], code, codes)
+                kind = meaning(self._sees[place], code, known)
                 if kind is LineEventKind.POLARITY:
                     self._reversed[place] ^= True
                 if kind is not None:
@@ -301,14 +302,14 @@ class DahdiCard:
         except DahdiError:
             return []  # It went meanwhile, and is opened again when it comes back.
 
-    def _drop_removed(self, channels: dahdi.Channels, events: list[LineEvent]) -> None:
+    def _drop_removed(self, channels: Channels, events: list[LineEvent]) -> None:
         """A removed channel is closed: every further question would cost 5 ms."""
         for place in np.flatnonzero(channels.result == Result.GONE).tolist():
             channels.close(place)
             self._again[place] = self._blocks + _AGAIN_BLOCKS
             events.append(LineEvent(self._sample, place, LineEventKind.ALARM))
 
-    def _ask_again(self, channels: dahdi.Channels, events: list[LineEvent]) -> None:
+    def _ask_again(self, channels: Channels, events: list[LineEvent]) -> None:
         """One removed channel a block at most is asked for again: it costs some ten system calls."""
         due = np.flatnonzero((channels.fds < 0) & (self._again <= self._blocks))
         if due.size:
@@ -328,7 +329,7 @@ class DahdiCard:
         self._until_gap = None
         self._held.append(first)
         behind: list[int] = []
-        while len(self._held) < dahdi.BUFFERS:
+        while len(self._held) < BUFFERS:
             newest = self._held[-1]
             if newest.drained:
                 behind.append(self._time.missing(self._sample + len(self._held) * BLOCK, newest.ready_ns))

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from cffi_bindings import dahdi
 from cffi_bindings.dahdi import Signalling
+from cffi_bindings.dahdi_channels import Codes
 from firmware.cards import CardError, Law, LineEventKind
 
 
@@ -51,7 +52,7 @@ def hook_now(port: Port, info: dahdi.Channel, lifted: bool) -> LineEventKind | N
     return LineEventKind.OFF_HOOK if lifted else LineEventKind.ON_HOOK
 
 
-def meaning(sees: Signalling, code: int, codes: dahdi.Codes) -> LineEventKind | None:
+def meaning(sees: Signalling, code: int, codes: Codes) -> LineEventKind | None:
     """What an event says of a line. Towards an exchange `off_hook` is the end of a ring (dahdi-base.c, ring trailer)
     and `on_hook` a battery that went away while the box held the line; towards a telephone they are its hook."""
     if sees is Signalling.LINE:

@@ -9,7 +9,7 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
-from cffi_bindings.dahdi import Channels
+from cffi_bindings.dahdi_channels import Channels
 
 
 class LineVolts:

@@ -7,8 +7,7 @@ byte.
 
 import numpy as np
 
-from cffi_bindings import dahdi
-from cffi_bindings.dahdi import BLOCK
+from cffi_bindings.dahdi_channels import BLOCK, Channels, Event
 from dsp.g711 import IDLE
 from firmware.cards import Law
 
@@ -33,7 +32,7 @@ class Outgoing:
         """Bytes that the driver does not have yet."""
         return len(self._waiting.get(place, b""))
 
-    def send(self, channels: dahdi.Channels) -> list[dahdi.Event]:
+    def send(self, channels: Channels) -> list[Event]:
         """Once a block: as much as the driver is to hold. The events are those that were pending."""
         self._ahead = np.maximum(self._ahead - 1, 0)
         if not self._waiting:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cffi_bindings import dahdi
 from cffi_bindings import synway as synway_library
-from cffi_bindings.dahdi import BLOCK, BUFFERS, Channel, Signalling, Span
+from cffi_bindings.dahdi import Channel, Signalling, Span
+from cffi_bindings.dahdi_channels import BLOCK, BUFFERS, Channels
 from cffi_bindings.errors import BindingError
 from firmware.cards.boards import Board
 from firmware.cards.scan import Found, card_of
@@ -147,7 +147,7 @@ def buffers(channels: Sequence[Channel]) -> Finding:
     whole = f"{BUFFERS} of {BLOCK} bytes a channel: {BUFFERS * BLOCK // 8} ms until something is lost"
     usable = [c for c in channels if c.signalling in (Signalling.LINE, Signalling.TELEPHONE, Signalling.CLEAR)]
     for channel in usable:
-        one = dahdi.Channels([channel.number])
+        one = Channels([channel.number])
         try:
             one.open(0, law=channel.law, clear=channel.signalling is Signalling.CLEAR)
         except BindingError as error:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from cffi_bindings.dahdi import BLOCK, Channels
+from cffi_bindings.dahdi_channels import BLOCK, Channels
 
 
 def card_figures(tiny: bool = False) -> list[dict[str, Any]]:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cffi_bindings.dahdi import Channel, Channels, Signalling
+from cffi_bindings.dahdi import Channel, Signalling
+from cffi_bindings.dahdi_channels import Channels
 from firmware.cards import CardError, LineEventKind
 from firmware.cards.dahdi_ports import Port, Role, check, hook_now
 from firmware.cards.line_volts import LineVolts

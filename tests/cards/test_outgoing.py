@@ -5,7 +5,7 @@ import socket
 
 import numpy as np
 
-from cffi_bindings.dahdi import BLOCK, Channels
+from cffi_bindings.dahdi_channels import BLOCK, Channels
 from firmware.cards.outgoing import Outgoing
 
 

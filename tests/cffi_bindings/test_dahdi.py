@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cffi_bindings import dahdi
-from cffi_bindings.dahdi import BLOCK, Channels, Result
+from cffi_bindings.dahdi_channels import BLOCK, Channels, Result, codes
 from cffi_bindings.errors import DahdiError
 
 
@@ -50,8 +50,8 @@ def test_without_a_driver_every_question_says_so_and_what_to_do() -> None:
 
 
 def test_the_driver_s_numbers_are_those_of_its_header() -> None:
-    codes = dahdi.codes()
-    assert (codes.on_hook, codes.off_hook, codes.ring_begin, codes.overrun) == (1, 2, 18, 29)
+    known = codes()
+    assert (known.on_hook, known.off_hook, known.ring_begin, known.overrun) == (1, 2, 18, 29)
     assert dahdi.alarms(0) == ()
     assert dahdi.alarms(1 << 3 | 1 << 8) == ("red", "los")
 
