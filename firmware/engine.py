@@ -206,14 +206,14 @@ class Engine:
             volt = known[channel] if known else float("nan")
             yield LineSnapshot(
                 line=number, name=config.name, card=card.name, simulated=card.simulated, enabled=config.enabled,
-                state=view.state, since_utc_ns=view.since_utc_ns, direction=view.direction, number=view.number,
+                role=config.role, kind=config.kind, state=view.state, since_utc_ns=view.since_utc_ns, direction=view.direction, number=view.number,
                 name_shown=view.name, level_dbm0=round(max(SILENCE_DBM0, levels[channel]), 1),
                 volts=None if volt != volt else volt,
                 recording=None if live is None else self.writer.handle_now(live.start.handle),
                 recorded_s=0.0 if live is None else (now - live.first_sample) / RATE,
                 trigger=None if live is None else live.start.trigger.value, call_class=view.call_class,
                 call_start_utc_ns=view.call_start_utc_ns, listeners=listeners.get(number, 0),
-                armed=config.recording.trigger,
+                armed="vox" if number in pump.switch.blind else config.recording.trigger,
             )  # fmt: skip
 
 

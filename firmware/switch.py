@@ -62,8 +62,8 @@ class Switch:
         self._restart: list[int] = []
         self.faults: Counter[str] = Counter()
         self._card_name = card.name
-        self._blind: set[int] = set()
-        """Lines that are recorded by sound because nothing shows their hook."""
+        self.blind: frozenset[int] = frozenset()
+        """Lines that are recorded by sound because nothing shows their hook. Any thread may look."""
         self.now = 0
         """End of the block that is being looked at."""
 
@@ -98,10 +98,10 @@ class Switch:
         """Everything that changed in this block, and whatever was waited for until now."""
         for event in events:
             self._event(self.lines[event.channel], event)
-        blind = self._blind.copy()
+        blind = self.blind
         for what in heard:
             self._heard(self.lines[what.channel], what)
-        if self._blind != blind:
+        if self.blind != blind:
             self._tell_blind()
         for channel in (self._due <= self.now).nonzero()[0].tolist():
             self._time(self.lines[channel])
@@ -216,7 +216,8 @@ class Switch:
     def _sight(self, line: Line, seen: bool, sample: int) -> None:
         """The hook has come to be known, or is not: then a line that waits for it is recorded by sound meanwhile."""
         if line.config.recording.trigger == "voltage":
-            (self._blind.discard if seen else self._blind.add)(line.config.number)
+            number = {line.config.number}
+            self.blind = self.blind - number if seen else self.blind | number
         if not seen:
             self._decide(line, line.calls.hook_lost())
             if line.state in OFF_HOOK:
@@ -228,7 +229,7 @@ class Switch:
 
     def _tell_blind(self) -> None:
         """One alarm for all the card's lines that are recorded by sound against what their configuration says."""
-        thing, blind = f"card {self._card_name}", self._blind
+        thing, blind = f"card {self._card_name}", self.blind
         if blind:
             self._alarm.raise_("hook_unknown", thing, count=len(blind), lines=numbered(blind))
         else:

@@ -16,7 +16,7 @@ from firmware.wire import numbered
 LINE_COLUMNS = (
     Column("line", True), Column("name", text=True), Column("state"), Column("for", True), Column("dir"),
     Column("number"), Column("class"), Column("dBm0", True), Column("volts", True, minor=True), Column("rec", True),
-    Column("trigger", minor=True), Column("armed", minor=True), Column("card"),
+    Column("trigger", minor=True), Column("armed", minor=True), Column("kind", minor=True), Column("role", minor=True), Column("card"),
 )  # fmt: skip
 
 
@@ -117,7 +117,8 @@ def _line_row(line: dict[str, Any]) -> tuple[Cell, ...]:
         "" if line["direction"] == "unknown" else line["direction"],
         " ".join(filter(None, (line["number"], line["name_shown"]))), line["class"], f"{line['level_dbm0']:.0f}",
         None if volts is None else f"{volts:.0f}", clock_text(line["recorded_s"]) if line["recording"] else "",
-        line["trigger"], line["armed"], line["card"] + (" (simulated)" if line["simulated"] else ""),
+        line["trigger"], line["armed"], None if line["kind"] == "direct" else line["kind"],
+        None if line["role"] == "tap" else line["role"], line["card"] + (" (simulated)" if line["simulated"] else ""),
     )  # fmt: skip
 
 

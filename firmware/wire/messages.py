@@ -18,6 +18,10 @@ class LineSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     card: str
     simulated: bool
     enabled: bool
+    role: str = "tap"
+    """What the box is to the line: `tap`, `trunk`, `station`."""
+    kind: str = "direct"
+    """What the line is: `direct`, `trunk`, `extension`, `handset`."""
     state: str
     """`cut`, `idle`, `ringing`, `seized`, `dialling`, `ringback`, `talking`, `on_hold`, `fax`, `modem`, `disabled`,
     `unusable`."""
@@ -34,6 +38,7 @@ class LineSnapshot(msgspec.Struct, frozen=True, kw_only=True):
     call_start_utc_ns: int | None = None
     listeners: int = 0
     armed: str = "voltage"
+    """What starts a recording now: the configured trigger, or `vox` where nothing shows the hook."""
 
 
 class ClockStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -48,6 +48,7 @@ def test_a_line_whose_hook_nothing_shows_is_recorded_by_sound_and_somebody_is_to
         assert result.audio(number) == card.audio[channel, 8 * S : 8 * S + file.samples].tobytes()
     assert told(result) == ["raised"]
     assert result.alarms.values["hook_unknown", "card script0"] == {"count": 3, "lines": "1, 3-4"}
+    assert [line.armed for line in result.engine.snapshots()] == ["vox", "voltage", "vox", "vox"]
     no_fault(result)
 
 

@@ -3,12 +3,14 @@
 import re
 from dataclasses import fields
 from html import unescape
+from typing import get_args
 
 import pytest
 
 from cffi_bindings import dahdi
 from firmware.cards.dahdi import Counts as DahdiCounts
 from firmware.cards.synway import Counts as SynwayCounts
+from firmware.config import LineKind, Role
 from firmware.wire import AlarmReport, CardStatus, SpanStatus, numbered
 from web_admin.i18n import Locale
 from web_admin.render import fragment
@@ -86,3 +88,10 @@ def test_every_figure_and_alarm_of_the_cards_has_its_word(language: str) -> None
     alarms = dahdi.alarms(sum(1 << bit for bit in range(16)))
     assert len(alarms) == 9
     assert [name for name in alarms if not locale.has(f"span_alarm.{name}")] == []
+
+
+@pytest.mark.parametrize("language", ["en", "zh-CN"])
+def test_every_kind_and_role_of_a_line_has_its_word(language: str) -> None:
+    locale = Locale(language)
+    for prefix, names in (("line_kind", get_args(LineKind)), ("line_role", get_args(Role))):
+        assert [name for name in names if locale.word(prefix, name) == name] == []

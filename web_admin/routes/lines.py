@@ -188,6 +188,7 @@ def _face(line: LineSnapshot, visitor: Visitor) -> tuple[Any, ...]:
         visitor.is_auditor, visitor.language,
         line.name, line.simulated, line.state, line.direction, line.number, line.name_shown, line.recording,
         line.trigger, line.call_class, line.call_start_utc_ns, line.armed, line.enabled, line.listeners,
+        line.kind, line.role,
     )  # fmt: skip
 
 
