@@ -206,7 +206,8 @@ class Engine:
             volt = known[channel] if known else float("nan")
             yield LineSnapshot(
                 line=number, name=config.name, card=card.name, simulated=card.simulated, enabled=config.enabled,
-                role=config.role, kind=config.kind, state=view.state, since_utc_ns=view.since_utc_ns, direction=view.direction, number=view.number,
+                role=config.role, kind=config.kind, state=view.state, since_utc_ns=view.since_utc_ns,
+                direction=view.direction, number=view.number,
                 name_shown=view.name, level_dbm0=round(max(SILENCE_DBM0, levels[channel]), 1),
                 volts=None if volt != volt else volt,
                 recording=None if live is None else self.writer.handle_now(live.start.handle),

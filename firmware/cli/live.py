@@ -16,7 +16,8 @@ from firmware.wire import numbered
 LINE_COLUMNS = (
     Column("line", True), Column("name", text=True), Column("state"), Column("for", True), Column("dir"),
     Column("number"), Column("class"), Column("dBm0", True), Column("volts", True, minor=True), Column("rec", True),
-    Column("trigger", minor=True), Column("armed", minor=True), Column("kind", minor=True), Column("role", minor=True), Column("card"),
+    Column("trigger", minor=True), Column("armed", minor=True), Column("kind", minor=True),
+    Column("role", minor=True), Column("card"),
 )  # fmt: skip
 
 
