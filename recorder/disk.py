@@ -12,9 +12,9 @@ FILE_MODE = 0o640
 FOLDER_MODE = 0o750
 
 
-def create(path: Path) -> int:
+def create(path: Path, mode: int = FILE_MODE) -> int:
     """A new file for reading and writing; raises `FileExistsError` if there is one. Its entry is not yet durable."""
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
 
 
 def reopen(path: Path) -> int:
@@ -79,11 +79,11 @@ def make_folders(root: Path, folder: Path) -> None:
     _synced_folders.add(folder)
 
 
-def replace_file(path: Path, data: bytes, keep: Path | None = None) -> None:
+def replace_file(path: Path, data: bytes, keep: Path | None = None, mode: int = FILE_MODE) -> None:
     """Puts `data` at `path` so that a crash leaves the old or the new content; the old one stays at `keep`."""
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
-    fd = create(fresh)
+    fd = create(fresh, mode)
     try:
         pwrite(fd, data, 0)
         fdatasync(fd)

@@ -57,6 +57,10 @@ class AccessError(RecorderError):
     """The accounts could not be read or changed."""
 
 
+class IdentityError(RecorderError):
+    """The box's key is damaged, gone, or could not be made."""
+
+
 def remedy(error: OSError) -> str:
     """What the person in front of the box can do about an error of the file system."""
     return {

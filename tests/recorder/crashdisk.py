@@ -69,8 +69,8 @@ class CrashDisk:
         )}  # fmt: skip
 
         def opens(act: str) -> Any:
-            def call(path: Path) -> int:
-                fd: int = real[act](path)
+            def call(path: Path, *mode: int) -> int:
+                fd: int = real[act](path, *mode)
                 names[fd] = path
                 self.calls.append((act, path))
                 return fd
