@@ -27,6 +27,7 @@ from firmware.wire.frames import (
     parse,
     read_frame,
 )
+from firmware.wire.learned import LearnStep, Measurement, Proposal, Proposed, Spread, Verdict
 from firmware.wire.messages import (
     AlarmCounts,
     AlarmReport,
@@ -60,12 +61,18 @@ __all__ = [
     "Fields",
     "FrameReader",
     "GapCounts",
+    "LearnStep",
     "LineSnapshot",
+    "Measurement",
+    "Proposal",
+    "Proposed",
     "RecordingCounts",
     "SpanStatus",
+    "Spread",
     "Status",
     "SyncTimes",
     "TickTimes",
+    "Verdict",
     "WireError",
     "WriterStatus",
     "frame",
