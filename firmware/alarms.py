@@ -155,6 +155,12 @@ KINDS: dict[str, AlarmKind] = {
         "They were recovered up to their last second. Find out why it stopped: power, or an error in the system log.",
         event=True,
     ),
+    "identity_unusable": AlarmKind(
+        "major",
+        "The box's key cannot be used: nothing can be signed",
+        "Recording goes on. Look at the reason given: put the folder identity/ back from the backup, or, where the "
+        "disk refused it, mend that and start again. The box does not make a new key by itself.",
+    ),
     "configuration_rejected": AlarmKind(
         "minor",
         "A new configuration was refused",

@@ -23,6 +23,8 @@ from firmware.engine import Engine
 from firmware.ledger_thread import LedgerThread
 from firmware.streams import Reports
 from firmware.wire import ClockStatus, DiskStatus, LineSnapshot, RecordingCounts, Status
+from recorder.errors import IdentityError
+from recorder.identity import Identity, load_or_make
 from recorder.ledger import Ledger
 
 VERSION = "0.2.0"
@@ -66,6 +68,7 @@ class Box:
         self.engine = Engine(config, cards, self.ledger, clocks, self.run, rng, self.reports.publish, self.alarms, data)
         self._disk = health.Disk(data, config.storage.minimum_free_mb)
         self._systemd = health.Systemd()
+        self._identity: Identity | None = None
 
     # Life -------------------------------------------------------------------------------------------------------------
 
@@ -75,6 +78,7 @@ class Box:
             self.alarms.clear("no_card", "box")
         else:
             self.alarms.raise_("no_card", "box")
+        self.identity()
         self.engine.start()
 
     def stop(self) -> None:
@@ -152,7 +156,22 @@ class Box:
         else:
             self.alarms.clear("watchdog_unreachable", "systemd")
 
+    def identity(self) -> Identity | None:
+        """The box's key; None, with an alarm, while it cannot be had. Recording does not need it."""
+        if self._identity is None:
+            try:
+                self._identity = load_or_make(self.data)
+            except IdentityError as error:
+                log.error("Nothing can be signed: %s", error)
+                self.alarms.raise_("identity_unusable", "identity", reason=str(error))
+            else:
+                self.alarms.clear("identity_unusable", "identity")
+        return self._identity
+
     # What it says of itself -------------------------------------------------------------------------------------------
+
+    def utc_ns(self) -> int:
+        return self._clock.moment().utc_ns
 
     def uptime_s(self) -> float:
         return (self._clock.monotonic_ns() - self._started_ns) / NS
@@ -176,6 +195,7 @@ class Box:
             started_utc_ns=self.started_utc_ns,
             simulated=self.simulated,
             box=self.config.box.name,
+            key_fingerprint="" if self._identity is None else self._identity.fingerprint,
             health=health.word(alarms, self.hanging()),
             clock=ClockStatus(
                 utc_ns=moment.utc_ns,

@@ -21,6 +21,7 @@ from firmware.cards import CardError
 from firmware.cards.simulated import SimulatedCard
 from firmware.control import Peer, Refusal, Room
 from firmware.engine import EngineError, UnknownLineError
+from firmware.sheet.sealed import PURPOSE, Verdict, canonical
 from firmware.wire import Fields
 from recorder.access import Person
 from recorder.errors import NotFoundError, RecorderError, RefusedError
@@ -92,6 +93,12 @@ class EnterOperation(Act):
     act: Literal["listen", "export", "search", "sign_in", "sign_out", "sign_in_failed"]
     handle: Handle | None = None
     detail: dict[str, Any] = {}
+
+
+class Accept(Act):
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    verdict: Verdict
+    lines: Annotated[int, Meta(ge=0)]
 
 
 class AcknowledgeAlarm(Act):
@@ -244,6 +251,25 @@ class Commands:
         await self._ledger(lambda ledger: ledger.operation(request.act, who, request.handle, request.detail))
         return {}
 
+    async def accept(self, request: Accept, peer: Peer) -> Fields:
+        """What the box itself says of an acceptance sheet: it is signed, and entered in the journal."""
+        identity = self._box.identity()
+        if identity is None:
+            raise Refusal("refused", "The box's key cannot be used.", "See the open alarm of identity.")
+        who, tested = _who(request, peer), {"verdict": request.verdict, "lines": request.lines}
+        detail = {"sha256": request.sha256, **tested}
+        said = canonical(
+            {
+                **detail, "actor": who, "fingerprint": identity.fingerprint, "utc_ns": self._box.utc_ns(),
+                "version": VERSION,
+            }
+        )  # fmt: skip
+        await self._ledger(lambda ledger: ledger.operation("accept", who, None, detail))
+        return {
+            "statement": said, "signature": identity.sign(PURPOSE, said.encode()).hex(),
+            "public_key": identity.public.hex(),
+        }  # fmt: skip
+
     # Alarms
 
     async def alarm_list(self, request: Request, peer: Peer) -> Fields:
@@ -342,6 +368,7 @@ COMMANDS: dict[str, tuple[type[Request], Do]] = {
     "note": (WriteNote, Commands.note),
     "tags": (SetTags, Commands.tags),
     "operation": (EnterOperation, Commands.operation),
+    "accept": (Accept, Commands.accept),
     "alarm.list": (Request, Commands.alarm_list),
     "alarm.ack": (AcknowledgeAlarm, Commands.alarm_ack),
     "setup.check": (SetupCheck, Commands.setup_check),

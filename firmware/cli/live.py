@@ -62,6 +62,7 @@ def _status_rows(state: dict[str, Any]) -> Iterator[tuple[str, Cell]]:
     yield "disk", _disk_text(state["disk"])
     synchronised = "synchronised" if clock["synchronised"] else "not synchronised"
     yield "clock", f"{clock['zone']} {offset_text(clock['utc_offset_s'])}, {synchronised}"
+    yield "key", state["key_fingerprint"] or "cannot be used: `linekeep alarms` says why"
     yield "daemon", f"version {state['version']}, pid {state['pid']}, up {clock_text(state['uptime_s'])}"
 
 

@@ -146,6 +146,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     started_utc_ns: int
     simulated: bool
     box: str
+    key_fingerprint: str = ""
+    """Of the box's key, in groups; empty while that cannot be had."""
     health: str
     """`ok`, `warning`, `alarm`."""
     clock: ClockStatus

@@ -12,7 +12,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from firmware.sheet.sealed import PURPOSE
 from firmware.wire import Client, DaemonError, Status
+from recorder import identity
 from recorder.catalogue import Catalogue
 from recorder.model import Query, Recording, State, StopReason
 from recorder.spool import LONGEST_DETAIL
@@ -165,6 +167,37 @@ def test_the_setup_code_makes_the_first_account_once(client: Client, box: Box) -
     assert refused(client, "user.reset", actor=ME) == "refused"
     fresh = client.call("user.reset", actor={"kind": "console", "name": "x"})["code"]
     assert client.call("setup.check", code=fresh)["valid"] is True
+
+
+def test_an_acceptance_sheet_is_signed_with_the_boxs_key_and_journalled(client: Client, box: Box) -> None:
+    digest = "5d" * 32
+    fields: dict[str, Any] = {"sha256": digest, "verdict": "accepted", "lines": 4}
+    answer = client.call("accept", actor={"kind": "console", "name": "nobody"}, **fields)
+    public = bytes.fromhex(answer["public_key"])
+    assert public == identity.public_of(box.data)
+    assert identity.good(public, PURPOSE, answer["statement"].encode(), bytes.fromhex(answer["signature"]))
+    said = msgspec.json.decode(answer["statement"])
+    assert said["fingerprint"] == identity.fingerprint(public) == client.call("status")["key_fingerprint"]
+    # Who it was is the kernel's word, not the request's.
+    assert (said["sha256"], said["verdict"], said["lines"]) == (digest, "accepted", 4)
+    assert said["actor"].startswith("console:") and said["actor"] != "console:nobody"
+    catalogue = Catalogue.open_readonly(box.data)
+    (entered,) = [one for one in catalogue.operations(None, 100) if one.act == "accept"]
+    catalogue.close()
+    assert (entered.actor, entered.detail) == (said["actor"], fields)
+    assert refused(client, "accept", actor=ME, sha256="no digest", verdict="accepted", lines=1) == "bad_request"
+
+
+def test_a_damaged_key_is_an_alarm_recording_goes_on_and_nothing_is_signed(tmp_path: Path) -> None:
+    (tmp_path / "identity").mkdir()
+    (tmp_path / "identity" / "key.pem").write_text("scratched")
+    with Box(tmp_path, CARD) as box, box.client() as client:
+        (alarm,) = [one for one in client.call("alarm.list")["alarms"] if one["code"] == "identity_unusable"]
+        assert "damaged" in alarm["values"]["reason"]
+        status = client.call("status")
+        assert (status["key_fingerprint"], status["cards"][0]["state"]) == ("", "running")
+        assert refused(client, "accept", actor=ME, sha256="5d" * 32, verdict="accepted", lines=1) == "refused"
+        assert (tmp_path / "identity" / "key.pem").read_text() == "scratched"
 
 
 def test_a_cut_line_is_an_alarm_until_it_is_mended(client: Client) -> None:

@@ -48,8 +48,8 @@ def test_a_signature_is_for_its_purpose_its_data_and_its_key(tmp_path: Path) -> 
 
 def test_openssl_agrees(tmp_path: Path) -> None:
     """The key of RFC 8032, 7.1, test 1. Made by OpenSSL 3.0.19: `openssl pkeyutl -sign -rawin -inkey key.pem -in data`,
-    data being `linekeep report`, a line feed, `all is well`; `openssl pkey -in key.pem -pubout -outform DER | tail -c 32 |
-    sha256sum`."""
+    data being `linekeep report`, a line feed, `all is well`; the fingerprint with `openssl pkey -in key.pem -pubout
+    -outform DER | tail -c 32 | sha256sum`."""
     (tmp_path / "identity").mkdir()
     (tmp_path / "identity/key.pem").write_text(RFC_8032_KEY)
     box = identity.load_or_make(tmp_path)
