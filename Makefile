@@ -25,13 +25,14 @@ DEBIAN_EVAL := asterisk-core-sounds-it-wav asterisk-core-sounds-ru-wav asterisk-
 	klettres-data ktuberling-data fillets-ng-data-nl fillets-ng-data-cs \
 	hedgewars-data singularity-music asc-music
 
-.PHONY: help run test test-dahdi bench eval setup setup-test setup-eval lock clean lint types
+.PHONY: help run test test-dahdi test-day bench eval setup setup-test setup-eval lock clean lint types
 
 help:
 	@echo 'make run     start the box in software: daemon and page on loopback'
 	@echo '             LISTEN=127.0.0.1:8090 and DATA=var may be set'
 	@echo 'make test    style, types and every test'
 	@echo 'make test-dahdi  thirty lines at once on the real DAHDI driver in a machine in software; DAHDI="--minutes 30"'
+	@echo 'make test-day  a day of simulated traffic, held against what came off the lines; DAY="--hours 24 --lines 4"'
 	@echo 'make bench   what a channel costs, beside libspandsp'
 	@echo 'make eval    what the detectors reach, beside libspandsp; writes the tables of docs/detectors.md'
 	@echo '             EVAL="--part seen talkoff" runs a part'
@@ -56,6 +57,9 @@ types: setup
 
 test-dahdi: setup setup-test
 	@$(BIN)/python -m tests.dahdi $(DAHDI)
+
+test-day: setup
+	@$(BIN)/python -m tests.acceptance.day $(DAY)
 
 bench: setup
 	@$(BIN)/python -m tests.bench
