@@ -106,6 +106,12 @@ class LoopWatch:
         self._pulses = [0] * channels
         self._first_pulse = [0] * channels
 
+    def configure(self, channel: int, recording: RecordingConfig) -> None:
+        """Other thresholds; what the voltage is by them shows with the next block."""
+        self._off_volts[channel] = recording.off_hook_volts
+        self._measured[channel] = recording.off_hook_volts > 0
+        self._cut_volts[channel] = recording.cut_volts
+
     def feed(self, volts: NDArray[np.float32] | None, first: int, end: int) -> list[Heard]:
         """`volts[channels]` at the end of the block of samples `first` to `end`; NaN where unknown."""
         heard: list[Heard] = []
@@ -208,6 +214,9 @@ class BlindWatch:
         self._by_volts = np.zeros(channels, np.bool_)
         self.blind = np.zeros(channels, np.bool_)
 
+    def configure(self, channel: int, recording: RecordingConfig) -> None:
+        self._patience[channel] = PATIENCE_SAMPLES if recording.trigger == "voltage" else 0
+
     def feed(self, volts: NDArray[np.float32] | None, status: NDArray[np.uint8], size: int, end: int) -> list[Heard]:
         """After the loops were fed with the same block of `size` samples."""
         samples = size * (status == ChannelStatus.OK)
@@ -238,6 +247,12 @@ class VoxWatch:
         self._on = np.zeros(len(recording), np.bool_)
         self._idle = not self._by_sound.any()
         self._end = 0
+
+    def configure(self, channel: int, recording: RecordingConfig) -> None:
+        listened = recording.trigger in ("vox", "voltage")
+        self._threshold[channel] = recording.vox_level_dbm0 if listened else np.inf
+        self._by_sound[channel] = recording.trigger == "vox"
+        self._idle = not self._by_sound.any()
 
     def feed(self, level_dbm0: NDArray[np.float32], end: int, blind: NDArray[np.bool_]) -> list[Heard]:
         """`level_dbm0[channels]` of the block that ended before sample `end`; `blind[channels]`: their hook is not
@@ -280,6 +295,12 @@ class Analysis:
         self.level_dbm0 = np.full(channels, SILENCE_DBM0, np.float32)
         self.volts: NDArray[np.float32] | None = None
 
+    def configure(self, channel: int, recording: RecordingConfig) -> None:
+        """Other thresholds, or another trigger, from the next block on."""
+        self.loop.configure(channel, recording)
+        self._blind.configure(channel, recording)
+        self._vox.configure(channel, recording)
+
     def begin(self, first_sample: int, fed_samples: int) -> None:
         """The next block starts at `first_sample`, after `fed_samples` in all: the card's first, or after a pause."""
         self._first = first_sample - fed_samples
@@ -287,7 +308,8 @@ class Analysis:
     def feed(self, block: Block) -> list[Heard]:
         """What changed in a block: hooks, then sound, then detectors, each by channel or in the order found."""
         end = block.first_sample + block.law.shape[1]
-        self.volts = None if block.volts is None else block.volts.copy()
+        # A pair that is connected the other way round has the same battery.
+        self.volts = None if block.volts is None else np.abs(block.volts)
         heard = self.loop.feed(self.volts, block.first_sample, end)
         heard += self._blind.feed(self.volts, block.status, block.law.shape[1], end)
         events = self._detectors.feed(block.law)
@@ -295,6 +317,10 @@ class Analysis:
         heard += self._vox.feed(self.level_dbm0, end, self._blind.blind)
         heard += [Heard(What.EVENT, event.channel, self._first, event=event) for event in events]
         return heard
+
+    def is_blind(self, channel: int) -> bool:
+        """Nothing shows the hook of this line."""
+        return bool(self._blind.blind[channel])
 
     def await_silence(self, channel: int) -> None:
         """A call goes on whose hook is not seen any more: its silence is to be told even if no sound comes before."""

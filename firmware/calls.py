@@ -132,6 +132,10 @@ class Calls:
         self._uncovered: tuple[int, str] | None = None
         self.facts = Facts()
 
+    def configure(self, config: RecordingConfig) -> None:
+        """Other thresholds or another trigger, for what comes. Lengths stay."""
+        self._config = config
+
     @property
     def last_digit(self) -> int:
         """The end of the block in which the last digit of this call was heard; -1 if there was none."""

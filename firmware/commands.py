@@ -21,8 +21,9 @@ from firmware.cards import CardError
 from firmware.cards.simulated import SimulatedCard
 from firmware.control import Peer, Refusal, Room
 from firmware.engine import EngineError, UnknownLineError
+from firmware.learning import LEARNED, Learning
 from firmware.sheet.sealed import PURPOSE, Verdict, canonical
-from firmware.wire import Fields
+from firmware.wire import Fields, LearnStep, Measurement
 from recorder.access import Person
 from recorder.errors import NotFoundError, RecorderError, RefusedError
 from recorder.ledger import Ledger
@@ -128,6 +129,32 @@ class PutUser(Act):
     user: User
 
 
+class LearnBegin(Request):
+    line: LineNumber
+
+
+class LearnMeasure(Request):
+    line: LineNumber
+    step: LearnStep
+    seconds: Annotated[float, Meta(ge=1, le=30)] = 5.0
+    before: list[Measurement] = []
+
+
+class LearnPropose(Request):
+    line: LineNumber
+    measurements: list[Measurement]
+
+
+class LearnApply(Act):
+    """What is left out stays as it is. Only the trigger may say what starts a recording by itself."""
+
+    line: LineNumber
+    trigger: Literal["voltage", "vox"] | None = None
+    off_hook_volts: float | None = None
+    cut_volts: float | None = None
+    vox_level_dbm0: float | None = None
+
+
 class SimCall(Request):
     line: LineNumber
     audio: str
@@ -154,8 +181,9 @@ class SimCut(Request):
 class Commands:
     """Does what is asked of a box."""
 
-    def __init__(self, box: Box) -> None:
+    def __init__(self, box: Box, config_path: Path) -> None:
         self._box = box
+        self._learning = Learning(box, config_path)
 
     async def answer(self, do: str, fields: Fields, peer: Peer) -> Fields:
         if do not in COMMANDS:
@@ -184,6 +212,10 @@ class Commands:
         except UnknownLineError as error:
             raise Refusal("not_found", str(error)) from error
         return streams.listen(line, self._box.cards[line].law, listener, room)
+
+    def learn_measure(self, fields: Fields, room: Room) -> AsyncGenerator[Fields | None, None]:
+        wish = _request("learn.measure", fields, LearnMeasure)
+        return self._learning.measure(wish.line, wish.step, wish.seconds, wish.before, room)
 
     async def _ledger(self, act: Callable[[Ledger], T], *, alone: bool = False, change: str = "") -> T:
         return await asyncio.wrap_future(self._box.ledger.submit(act, alone=alone, change=change))
@@ -309,6 +341,22 @@ class Commands:
         who = _who(request, peer)
         return {"code": await self._ledger(lambda ledger: ledger.user_reset(who), alone=True)}
 
+    # Thresholds of a line
+
+    async def learn_begin(self, request: LearnBegin, peer: Peer) -> Fields:
+        return self._learning.begin(request.line)
+
+    async def learn_propose(self, request: LearnPropose, peer: Peer) -> Fields:
+        return self._learning.propose(request.line, request.measurements)
+
+    async def learn_apply(self, request: LearnApply, peer: Peer) -> Fields:
+        values = {key: value for key in LEARNED if (value := getattr(request, key)) is not None}
+        if not values:
+            raise Refusal(
+                "bad_request", f"Line {request.line}: nothing is to be changed.", f"Name {', '.join(LEARNED)}."
+            )
+        return await self._learning.apply(request.line, values, _who(request, peer))
+
     # Simulated lines. Rendering a call takes time, so it is done beside the loop.
 
     async def sim_call(self, request: SimCall, peer: Peer) -> Fields:
@@ -375,6 +423,9 @@ COMMANDS: dict[str, tuple[type[Request], Do]] = {
     "setup.finish": (SetupFinish, Commands.setup_finish),
     "user.put": (PutUser, Commands.user_put),
     "user.reset": (Act, Commands.user_reset),
+    "learn.begin": (LearnBegin, Commands.learn_begin),
+    "learn.propose": (LearnPropose, Commands.learn_propose),
+    "learn.apply": (LearnApply, Commands.learn_apply),
     "sim.call": (SimCall, Commands.sim_call),
     "sim.replay": (SimReplay, Commands.sim_replay),
     "sim.scenario": (SimScenario, Commands.sim_scenario),

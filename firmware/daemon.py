@@ -176,9 +176,10 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     box = Box(data, config, clock, rng, taken.ledger, make_cards(config, data))
-    commands = Commands(box)
-    server = ControlServer(data, commands.answer, {"watch": commands.watch, "listen": commands.listen})
-    loop.add_signal_handler(signal.SIGHUP, _look_at_configuration, config_path, config, box.alarms)
+    commands = Commands(box, config_path)
+    streams = {"watch": commands.watch, "listen": commands.listen, "learn.measure": commands.learn_measure}
+    server = ControlServer(data, commands.answer, streams)
+    loop.add_signal_handler(signal.SIGHUP, _look_at_configuration, config_path, box)
     loop.set_exception_handler(partial(_internal, box.alarms))
     try:
         box.start()
@@ -233,13 +234,13 @@ def _tell_findings(alarms: Alarms, taken: _Taken) -> None:
         alarms.raise_("foreign_file", name, reason=why)
 
 
-def _look_at_configuration(path: Path, running: Config, alarms: Alarms) -> None:
+def _look_at_configuration(path: Path, box: Box) -> None:
     try:
-        if load(path) != running:
+        if load(path) != box.config:
             log.info("the configuration is good; it takes effect at the next start")
     except ConfigError as error:
         log.error("The configuration is refused: %s", error)
-        alarms.raise_("configuration_rejected", CONFIG_NAME, reason=str(error))
+        box.alarms.raise_("configuration_rejected", CONFIG_NAME, reason=str(error))
 
 
 def _internal(alarms: Alarms, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

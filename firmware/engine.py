@@ -23,7 +23,7 @@ from firmware.alarms import AlarmSink
 from firmware.analysis import SILENCE_DBM0, Analysis
 from firmware.cards import Card, CardReport, Reporting
 from firmware.clock import RATE, Clock
-from firmware.config import CardConfig, Config, LineConfig, box_zone
+from firmware.config import CardConfig, Config, LineConfig, RecordingConfig, box_zone
 from firmware.lines import State
 from firmware.orders import Feed
 from firmware.pump import Pump
@@ -74,6 +74,23 @@ class Listener:
 
     def close(self) -> None:
         self._engine._gone(self)
+
+
+class Probe:
+    """A line's sound, level and voltage for measuring. Used by one thread."""
+
+    def __init__(self, listener: Listener, pump: Pump, channel: int) -> None:
+        self.listener = listener
+        self._pump, self._channel = pump, channel
+
+    def level_dbm0(self) -> float:
+        return round(float(self._pump.analysis.level_dbm0[self._channel]), 1)
+
+    def volts(self) -> float | None:
+        """Magnitude; None where the card measures none."""
+        volts = self._pump.analysis.volts
+        value = np.nan if volts is None else float(volts[self._channel])
+        return None if value != value else round(value, 1)
 
 
 class Engine:
@@ -185,6 +202,28 @@ class Engine:
         listener = Listener(self, line, feed.ring, channel, pump.card.law)
         self._listeners.append(listener)
         return listener
+
+    def probe(self, line: int) -> "Probe":
+        """Looks at a line without being counted as one who listens. Raises `UnknownLineError`."""
+        pump, feed, channel = self._found(line)
+        return Probe(Listener(self, line, feed.ring, channel, pump.card.law), pump, channel)
+
+    def configure(self, line: int, recording: RecordingConfig) -> bool:
+        """Gives a line other thresholds, or another trigger, from its next block on. False where that cannot be now:
+        its card stands still, or a recording runs that another trigger began. Raises `UnknownLineError`."""
+        pump, _, channel = self._found(line)
+
+        def change() -> str | None:
+            trigger = pump.switch.configure(channel, recording)
+            self._lines[line] = pump.switch.lines[channel].config
+            return trigger
+
+        if pump.figures.state != "running":
+            return False
+        try:
+            return pump.ask(change).result(KEY_WITHIN_S) is not None
+        except NoAnswer:
+            return False
 
     def _gone(self, listener: Listener) -> None:
         if listener in self._listeners:

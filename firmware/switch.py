@@ -8,6 +8,7 @@ keeps for every line a small immutable `View` that other threads may look at.
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import tzinfo
 from typing import Any
 
@@ -20,7 +21,7 @@ from firmware.analysis import NEVER, Analysis, Heard, Hook, What
 from firmware.calls import Calls
 from firmware.cards import Card, LineEvent, LineEventKind
 from firmware.clock import RATE, Moment
-from firmware.config import LineConfig
+from firmware.config import LineConfig, RecordingConfig
 from firmware.line import Line, View, ending
 from firmware.lines import OFF_HOOK, Input, Output, State, step
 from firmware.orders import Feed, Missing
@@ -129,6 +130,21 @@ class Switch:
         self._settle(line)
         live = line.live if on else before
         return None if live is None else live.start.handle
+
+    def configure(self, channel: int, recording: RecordingConfig) -> str | None:
+        """Other thresholds or another trigger for a line, from the next block on: the trigger. None, and nothing is
+        changed, where a recording runs that another trigger began."""
+        line = self.lines[channel]
+        if line.live is not None and recording.trigger != line.config.recording.trigger:
+            return None
+        line.config = replace(line.config, recording=recording)
+        line.calls.configure(recording)
+        self._analysis.configure(channel, recording)
+        number = {line.config.number}
+        blind = recording.trigger == "voltage" and self._analysis.is_blind(channel)
+        self.blind = self.blind | number if blind else self.blind - number
+        self._tell_blind()
+        return recording.trigger
 
     def anchor(self) -> None:
         """Once a minute: ties this sample to the clocks in every recording."""

@@ -1,0 +1,96 @@
+"""The configuration file is changed where it was asked for, and nowhere else."""
+
+import difflib
+
+import pytest
+
+from firmware.config import ConfigError
+from firmware.config_change import with_line
+from firmware.config_file import default_text, parse
+
+VALUES: dict[str, float | str] = {
+    "trigger": "voltage",
+    "off_hook_volts": 13.5,
+    "cut_volts": 2.0,
+    "vox_level_dbm0": -41.0,
+}
+TWO = """# Of the depot.
+[recording]
+vox_level_dbm0 = -35   # measured in May
+
+[[card]]
+kind = "dahdi"
+channels = [1, "3-4"]
+
+# the dispatcher
+[[line]]
+number = 3
+name = "调度 3"
+off_hook_volts = 18   # as it came
+kind = "extension"
+
+[[line]]
+number = 1
+enabled = false
+"""
+
+
+def changes(before: str, after: str) -> list[str]:
+    differing = difflib.unified_diff(before.splitlines(), after.splitlines(), n=0, lineterm="")
+    return [line for line in list(differing)[2:] if not line.startswith("@@")]
+
+
+def test_a_line_that_is_described_keeps_its_comments_and_the_others_theirs() -> None:
+    assert changes(TWO, with_line(TWO, 3, VALUES)) == [
+        "-off_hook_volts = 18   # as it came",
+        "+off_hook_volts = 13.5   # as it came",
+        '+trigger = "voltage"',
+        "+cut_volts = 2.0",
+        "+vox_level_dbm0 = -41.0",
+    ]
+
+
+def test_a_line_that_is_not_described_is_added_at_the_end() -> None:
+    text = default_text("Asia/Shanghai")
+    changed = with_line(text, 5, VALUES)
+    assert [line for line in changes(text, changed) if line.startswith("-")] == []
+    assert [line for line in changes(text, changed) if line.strip("+")] == [
+        "+[[line]]", "+number = 5", '+trigger = "voltage"', "+off_hook_volts = 13.5", "+cut_volts = 2.0",
+        "+vox_level_dbm0 = -41.0",
+    ]  # fmt: skip
+    assert parse(changed).lines[4].recording.off_hook_volts == 13.5
+    assert parse(changed).lines[3] == parse(text).lines[3]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'line = [{number = 1, name = "a"}, {number = 2}]\n',
+        '[[line]]\nnumber = 2\n[[card]]\nkind = "simulated"\nlines = 2\n[[line]]\nnumber = 1\n',
+        "[[line]]\r\nnumber = 2\r\n",
+    ],
+)
+@pytest.mark.parametrize("number", [1, 2])
+def test_however_the_lines_are_written(text: str, number: int) -> None:
+    before, after = parse(text), parse(with_line(text, number, VALUES))
+    for old, new in zip(before.lines, after.lines, strict=True):
+        assert (old == new) is (old.number != number)
+    assert after.lines[number - 1].recording.cut_volts == 2.0
+
+
+@pytest.mark.parametrize(
+    ("text", "number", "values", "words"),
+    [
+        (TWO, 4, VALUES, "there is no line 4"),
+        (TWO, 1, {"off_hook_volts": 99.0}, "a number from 0 to 60"),
+        (TWO, 1, {"cut_volts": 30.0}, "must be below off_hook_volts"),
+        (TWO + "[nonsense]\n", 1, VALUES, "no table"),
+        ("not toml", 1, VALUES, "not TOML"),
+        ('[[line]]\nnumber = 1\nkind = "handset"\n', 1, {"trigger": "voltage"}, "no loop voltage"),
+    ],
+)  # fmt: skip
+def test_what_may_not_stand_there_is_refused(
+    text: str, number: int, values: dict[str, float | str], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        with_line(text, number, values, "box.toml")
