@@ -60,6 +60,16 @@ def duration(text: str) -> float:
 line_number = number_in(int, 1, 65535)
 
 
+def line_numbers(text: str) -> tuple[int, ...]:
+    """`1-8` or `1,3,5-7`."""
+    lines: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        begin = line_number(first)
+        lines.update(range(begin, line_number(last or first) + 1) or [begin])
+    return tuple(sorted(lines))
+
+
 def build() -> argparse.ArgumentParser:
     """The whole parser; `arguments.run` is `module:function` of the chosen command."""
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
@@ -173,16 +183,6 @@ def _hardware(add: Add, group: Group) -> None:
     monitor.add_argument("--card", metavar="NAME", help="only the lines of this card")
     monitor.add_argument("--every", metavar="SECONDS", type=number_in(float, 0.1, 60), default=0.5, help="(0.5)")
     monitor.add_argument("--for", dest="seconds", metavar="TIME", type=duration, help="stop after this long (30s, 5m)")
-
-
-def _people(add: Add, group: Group) -> None:
-    user = group("user", "the people who may use the page")
-    add("list", "change:user_list", "accounts and what they may do", to=user)
-    reset = add("reset", "change:user_reset", "disable every account and print a new one-time setup code", to=user)
-    reset.add_argument("--yes", action="store_true", help="do not ask")
-    alarms = add("alarms", "change:alarms", "alarms, open ones first; `alarms ack ID` acknowledges one")
-    alarms.add_argument("act", nargs="?", choices=("ack",), metavar="ack")
-    alarms.add_argument("alarm", nargs="?", metavar="ID")
     learn = add("learn", "learn:learn", "the threshold wizard: measures a line step by step, proposes, writes", to=card)
     learn.add_argument("--line", metavar="N", type=line_number, required=True)
     learn.add_argument("--seconds", metavar="S", type=number_in(float, 1, 30), default=5.0, help="each step (5)")
@@ -199,6 +199,16 @@ def _people(add: Add, group: Group) -> None:
     accept.add_argument("--language", choices=("zh-CN", "en"), help="of the sheet; else the box's")
     accept.add_argument("--verify", metavar="FILE", help="check a sheet instead: is it what this box signed?")
     accept.add_argument("--fingerprint", metavar="HEX", help="with --verify: of the box's key, noted down elsewhere")
+
+
+def _people(add: Add, group: Group) -> None:
+    user = group("user", "the people who may use the page")
+    add("list", "change:user_list", "accounts and what they may do", to=user)
+    reset = add("reset", "change:user_reset", "disable every account and print a new one-time setup code", to=user)
+    reset.add_argument("--yes", action="store_true", help="do not ask")
+    alarms = add("alarms", "change:alarms", "alarms, open ones first; `alarms ack ID` acknowledges one")
+    alarms.add_argument("act", nargs="?", choices=("ack",), metavar="ack")
+    alarms.add_argument("alarm", nargs="?", metavar="ID")
     config = group("config", "the configuration file")
     check = add("check", "check:config_check", "read a configuration and say what is wrong with it", to=config)
     check.add_argument("file", metavar="FILE", nargs="?", help="default: linekeep.toml of the data folder")
