@@ -19,6 +19,7 @@ from firmware.alarms import Alarms
 from firmware.cards import Card
 from firmware.clock import NS, Clock, SampleClock
 from firmware.config import CardConfig, Config, box_zone
+from firmware.copies import Copies
 from firmware.engine import Engine
 from firmware.ledger_thread import LedgerThread
 from firmware.streams import Reports
@@ -57,7 +58,8 @@ class Box:
         self._zone_name, self._zone = box_zone(config.box)
         self._started_ns = clock.monotonic_ns()
         self.reports = Reports(asyncio.get_running_loop())
-        self.ledger = LedgerThread(ledger, self.reports.publish)
+        kinds = {line.number: line.kind for line in config.lines}
+        self.ledger = LedgerThread(ledger, self.reports.publish, Copies(kinds))
         self.catalogue = ledger.catalogue
         self.access = ledger.access
         self.alarms = Alarms(clock, self.ledger.submit, self.reports.publish, ledger.catalogue.alarms(0))

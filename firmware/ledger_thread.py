@@ -9,17 +9,22 @@ What a job itself refuses (no such recording, not in the trash) is that job's an
 else goes wrong, the batch is undone and its jobs are done one by one, so that one cannot take the others along. A
 ledger that cannot write raises an alarm, answers with the error and tries again with the next job: it never dies
 silently, and recording goes on without it.
+
+While no job waits, recordings that were sealed are looked at for copies of the same call (`copies`), a comparison at
+a time; what is found is one more job.
 """
 
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from firmware.alarms import AlarmSink
+from firmware.copies import Copies, Found
 from firmware.turns import Turns
 from recorder.errors import NotFoundError, RecordingError, RefusedError
 from recorder.ledger import Ledger
@@ -50,13 +55,17 @@ class _Job(Generic[T]):
 class LedgerThread:
     """`start` it, `submit` jobs from any thread, `close` it: what was handed in before is still done."""
 
-    def __init__(self, ledger: Ledger, publish: Callable[[dict[str, Any]], None]) -> None:
-        """`publish` tells who watches of recordings that were started and sealed."""
+    def __init__(self, ledger: Ledger, publish: Callable[[dict[str, Any]], None], copies: Copies | None = None) -> None:
+        """`publish` tells who watches of recordings that were started and sealed. `copies` knows where to look for
+        copies of one call; without it nobody looks."""
         self._ledger = ledger
         self._publish = publish
         self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="ledger")
         self._alarm: AlarmSink | None = None
+        self._copies = copies
+        self._looking: deque[Iterator[Found | None]] = deque()
+        """Recordings whose copies are being looked for."""
         self.turns = Turns()
         """Jobs wait for the ticks that are entered here."""
 
@@ -94,7 +103,9 @@ class LedgerThread:
         self._ledger.close()
 
     def _run(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        if self._copies is not None:
+            self._looking.append(self._copies.left(self._ledger, self._give_way))
+        while (job := self._next()) is not None:
             jobs = [job]
             while not job.alone and len(jobs) < TOGETHER and not self._jobs.empty():
                 following = self._jobs.get()
@@ -106,6 +117,27 @@ class LedgerThread:
                 job = following
                 jobs.append(job)
             self._round(jobs)
+
+    def _next(self) -> _Job[Any] | None:
+        while self._looking and self._jobs.empty():
+            self._look_on(self._looking[0])
+        return self._jobs.get()
+
+    def _look_on(self, looking: Iterator[Found | None]) -> None:
+        """One more comparison."""
+        try:
+            found = next(looking)
+        except StopIteration:
+            self._looking.popleft()
+        except Exception as error:  # noqa: BLE001 - told as an alarm; the thread goes on
+            self._looking.popleft()
+            self._tell(error)
+        else:
+            if found is not None:
+                self.submit(found.enter, change="linked")
+
+    def _give_way(self) -> None:
+        self.turns.give_way(PATIENCE_S)
 
     def _round(self, jobs: list[_Job[Any]]) -> None:
         failure: Exception | None = None
@@ -133,6 +165,8 @@ class LedgerThread:
         for row in job.result if isinstance(job.result, list) else [job.result]:
             if isinstance(row, Recording) and (job.change or row.state is State.LIVE):
                 self._publish({"event": "recording", "recording": row, "change": job.change or "started"})
+                if job.change == "sealed" and self._copies is not None:
+                    self._looking.append(self._copies.of(self._ledger, row, self._give_way))
 
     def _do(self, job: _Job[Any]) -> None:
         try:

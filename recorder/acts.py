@@ -19,6 +19,7 @@ from recorder.chain import Entry, Side
 from recorder.errors import NotFoundError, RecordingError
 from recorder.model import (
     Alarm,
+    Copy,
     Direction,
     Operation,
     Recording,
@@ -55,6 +56,10 @@ def apply(
             _note(txn, tables, entry, side)
         case "tags":
             _tags(txn, tables, entry, side)
+        case "link":
+            _link(txn, tables, entry)
+        case "unlink":
+            _unlink(txn, tables, entry)
         case "unrecorded":
             interval = msgspec.convert(entry.detail, Unrecorded)
             at = tb.key(interval.from_utc_ns) + tb.key(entry.seq)
@@ -87,7 +92,9 @@ def _enter(txn: Any, tables: Tables, data: Path, entry: Entry, fresh: Recording 
     old = _row(txn, tables, handle) if txn.get(bytes.fromhex(handle), db=tables["handles"]) else None
     if old is not None:
         state = State.TRASH if old.trash else row.state
-        row = replace(row, tags=old.tags, notes=old.notes, trash=old.trash, state=state)
+        row = replace(
+            row, tags=old.tags, notes=old.notes, trash=old.trash, state=state, copy_of=old.copy_of, copies=old.copies
+        )
     tb.put_row(txn, tables, row)
     txn.put(row.path.rpartition("/")[0].encode(), LOOK_AGAIN, db=tables["folders"], overwrite=False)
     txn.delete(bytes.fromhex(handle), db=tables["live"])
@@ -153,6 +160,25 @@ def _tags(txn: Any, tables: Tables, entry: Entry, side: Side | None) -> None:
     tb.put_row(txn, tables, replace(row, tags=tags))
 
 
+def _link(txn: Any, tables: Tables, entry: Entry) -> None:
+    """Both rows name each other, so that neither needs the other to be read."""
+    row, principal = _row(txn, tables, entry.handle), _row(txn, tables, entry.detail["principal"])
+    if row is None or principal is None or row.copy_of is not None:
+        return
+    tb.put_row(txn, tables, replace(row, copy_of=Copy(handle=principal.handle, line=principal.line)))
+    copies = sorted([*principal.copies, Copy(handle=row.handle, line=row.line)], key=lambda copy: copy.handle)
+    tb.put_row(txn, tables, replace(principal, copies=tuple(copies)))
+
+
+def _unlink(txn: Any, tables: Tables, entry: Entry) -> None:
+    row, principal = _row(txn, tables, entry.handle), _row(txn, tables, entry.detail["principal"])
+    if row is not None:
+        tb.put_row(txn, tables, replace(row, copy_of=None))
+    if principal is not None:
+        left = tuple(copy for copy in principal.copies if copy.handle != entry.handle)
+        tb.put_row(txn, tables, replace(principal, copies=left))
+
+
 def _alarm(txn: Any, tables: Tables, entry: Entry) -> None:
     if entry.act == "alarm_open":
         alarm = msgspec.convert(
@@ -186,5 +212,6 @@ def _tell(txn: Any, tables: Tables, entry: Entry, side: Side | None) -> None:
         seq=entry.seq, utc_ns=entry.utc_ns, act=entry.act, actor=entry.actor, handle=entry.handle, detail=detail
     )
     txn.put(tb.key(entry.seq), tb.encode(operation), db=tables["operations"])
-    if entry.handle:
-        txn.put(bytes.fromhex(entry.handle), tb.key(entry.seq), db=tables["handle_operations"])
+    for handle in (entry.handle, entry.detail.get("principal")):
+        if handle:
+            txn.put(bytes.fromhex(handle), tb.key(entry.seq), db=tables["handle_operations"])

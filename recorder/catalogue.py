@@ -29,7 +29,7 @@ from recorder.errors import CatalogueError, NotFoundError
 from recorder.model import Alarm, Counts, DayCount, Note, Operation, Page, Query, Recording, State, Unrecorded
 from recorder.tables import Tables
 
-FORMAT = b"2"
+FORMAT = b"3"
 MAP_BYTES = 16 << 30
 _EPOCH = date(1970, 1, 1)
 _decode_operation = msgspec.msgpack.Decoder(Operation).decode
@@ -213,8 +213,9 @@ class Catalogue:
             by_state = {state: cursor.count() if cursor.set_key(state.encode()) else 0 for state in State}
             last = txn.get(b"last_finished", db=self.tables["meta"])
             return Counts(
-                total=txn.stat(self.tables["rows"])["entries"], sealed=by_state[State.SEALED],
-                trash=by_state[State.TRASH], purged=by_state[State.PURGED], missing=by_state[State.MISSING],
+                total=txn.stat(self.tables["rows"])["entries"] - txn.stat(self.tables["copies"])["entries"],
+                sealed=by_state[State.SEALED], trash=by_state[State.TRASH],
+                purged=by_state[State.PURGED], missing=by_state[State.MISSING],
                 live=txn.stat(self.tables["live"])["entries"], last_finished_utc_ns=int(last) if last else None,
             )  # fmt: skip
 
@@ -225,7 +226,7 @@ class Catalogue:
             return [
                 DayCount(day=(_EPOCH + timedelta(days=day)).isoformat(), recordings=count, samples=samples)
                 for day, count, samples in tb.days(txn, self.tables, low, high)
-                if count
+                if count or samples
             ]
 
     def dump(self) -> dict[str, Any]:

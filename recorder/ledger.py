@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec.structs import replace
 
-from recorder import acts, disk, reconcile
+from recorder import acts, disk, links, reconcile
 from recorder import tables as tb
 from recorder.access import Access, Person, checked
 from recorder.catalogue import MAP_BYTES, Catalogue, alarms, find
@@ -279,6 +279,24 @@ class Ledger:
     def _trash_one(self, handle: str, reason: str, actor: str, days: float) -> None:
         until = self._clock.moment().utc_ns + round(days * _DAY_NS)
         self._act("trash", actor, handle, {"reason": reason, "until_utc_ns": until})
+
+    # Copies of one call
+
+    def link(self, copy: str, principal: str, actor: str, detail: dict[str, Any] | None = None) -> list[Recording]:
+        """`copy` records the same call as `principal`, which counts; `detail` says how alike they are. Returns both.
+
+        Raises `NotFoundError`, or `RefusedError` where one of them stands in another link."""
+        with self.batch():
+            links.check(self._get(copy), self._get(principal))
+            self._act("link", actor, copy, {"principal": principal, **(detail or {})})
+            return [self._get(copy), self._get(principal)]
+
+    def unlink(self, copy: str, actor: str) -> list[Recording]:
+        """They are two calls after all. Returns both; raises `NotFoundError`, or `RefusedError` if it is no copy."""
+        with self.batch():
+            principal = links.principal_of(self._get(copy))
+            self._act("unlink", actor, copy, {"principal": principal})
+            return [self._get(copy), self._get(principal)]
 
     # Notes, tags, operations
 

@@ -163,6 +163,13 @@ class TrashState(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
 
 
+class Copy(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Another recording of the same call, and its line."""
+
+    handle: str
+    line: int
+
+
 class Recording(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the catalogue: what a list of recordings shows."""
 
@@ -199,6 +206,10 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     audio_sha256: str = ""
     meta_sha256: str = ""
     trash: TrashState | None = None
+    copy_of: Copy | None = None
+    """The principal: the recording of the same call that counts, on the PBX's trunk line."""
+    copies: tuple[Copy, ...] = ()
+    """The recordings of which this one is the principal, by handle."""
 
     @property
     def duration_s(self) -> float:
@@ -292,7 +303,8 @@ class Unrecorded(msgspec.Struct, frozen=True, kw_only=True):
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
     total: int
-    """Every recording the catalogue has a row for, those in the trash and purged ones included."""
+    """Every recording the catalogue has a row for, those in the trash and purged ones included; copies of one call
+    once."""
     sealed: int
     trash: int
     purged: int
@@ -305,4 +317,6 @@ class DayCount(msgspec.Struct, frozen=True, kw_only=True):
     day: str
     """Local date, `2026-11-22`."""
     recordings: int
+    """Copies of one call once."""
     samples: int
+    """All of them."""

@@ -4,6 +4,9 @@ The rarest streams lead; a filter that nearly every row passes (all voice, all s
 A search looks at no more than `MOST_STEPS` places and counts no more than `MOST_FOUND` matches, and says so; `next`
 then goes on from where it stopped. Wild cards in a number are resolved to distinct numbers first; where they are too
 many (a two-digit suffix), matches are frequent, and rows are checked one by one.
+
+A copy of a call is left out where its principal is found by the same query, on whatever page; only rows that are
+linked cost that look.
 """
 
 import heapq
@@ -121,8 +124,15 @@ class _Search:
         rows = self._tables["rows"]
         for row_id in self._candidates(below - 1):
             data = self._txn.get(tb.key(row_id), db=rows)
-            if self.passes(row_id, tb.decode_tested(data), data):
+            tested = tb.decode_tested(data)
+            if self.passes(row_id, tested, data) and not (tested.copy_of and self._found_by(tested.copy_of[0])):
                 yield row_id, data
+
+    def _found_by(self, principal: bytes) -> bool:
+        """Is the principal of a copy found too? Then it stands for both."""
+        key = self._txn.get(principal, db=self._tables["handles"])
+        data = key and self._txn.get(key, db=self._tables["rows"])
+        return bool(data) and self.passes(tb.unkey(key), tb.decode_tested(data), data)
 
     def _candidates(self, x: int) -> Iterator[int]:
         """What the indexes give, inside the spans; it ends early, `spent`, after `MOST_STEPS`."""

@@ -15,7 +15,7 @@ from typing import Any
 import lmdb
 import msgspec
 
-from recorder.model import CallClass, Direction, Recording, State, StopReason, TrashState, Trigger
+from recorder.model import CallClass, Copy, Direction, Recording, State, StopReason, TrashState, Trigger
 from recorder.wav import path_of_row
 
 ID_MAX = (1 << 64) - 1
@@ -31,7 +31,7 @@ PLAIN = (
     "meta", "rows", "handles", "live", "reversed", "packed", "notes", "operations", "alarms", "resolved_alarms",
     "unrecorded", "days", "shifts", "folders",
 )  # fmt: skip
-POSTINGS = ("line", "number", "prefix", "class", "direction", "state", "word", "handle_operations")
+POSTINGS = ("line", "number", "prefix", "class", "direction", "state", "word", "copies", "handle_operations")
 
 
 class Tables:
@@ -56,6 +56,7 @@ class Tested(msgspec.Struct, array_like=True, frozen=True):
     direction: str
     number: str | None
     call_class: str
+    copy_of: tuple[bytes, int] | None
 
 
 class Row(Tested, array_like=True, frozen=True):
@@ -81,6 +82,7 @@ class Row(Tested, array_like=True, frozen=True):
     audio_sha256: bytes
     meta_sha256: bytes
     trash: tuple[int, int, str, str] | None
+    copies: tuple[tuple[bytes, int], ...]
 
 
 encode = msgspec.msgpack.Encoder().encode
@@ -101,12 +103,22 @@ def pack(row: Recording) -> bytes:
     return encode(
         Row(
             row.state, row.line, row.start_utc_ns, row.samples, row.direction, row.number, row.call_class,
+            None if row.copy_of is None else _packed(row.copy_of),
             bytes.fromhex(row.handle), row.line_name, row.card, row.simulated, row.law, row.utc_offset_s, row.name,
             row.class_confidence, row.trigger, row.stop_reason, row.gaps, row.gap_samples, row.dtmf, row.answered,
             row.recovered, row.tags, row.notes, bytes.fromhex(row.audio_sha256), bytes.fromhex(row.meta_sha256),
             None if trash is None else (trash.since_utc_ns, trash.until_utc_ns, trash.reason, trash.actor),
+            tuple(map(_packed, row.copies)),
         )
     )  # fmt: skip
+
+
+def _packed(copy: Copy) -> tuple[bytes, int]:
+    return bytes.fromhex(copy.handle), copy.line
+
+
+def _copy(packed: tuple[bytes, int]) -> Copy:
+    return Copy(handle=packed[0].hex(), line=packed[1])
 
 
 def unpack(row_id: int, row: Row) -> Recording:
@@ -123,6 +135,7 @@ def unpack(row_id: int, row: Row) -> Recording:
         trash=None if row.trash is None else TrashState(
             since_utc_ns=row.trash[0], until_utc_ns=row.trash[1], reason=row.trash[2], actor=row.trash[3]
         ),
+        copy_of=None if row.copy_of is None else _copy(row.copy_of), copies=tuple(map(_copy, row.copies)),
     )  # fmt: skip
 
 
@@ -174,6 +187,8 @@ def index_keys(row: Recording) -> Iterator[tuple[str, bytes]]:
         for length in SHORT:
             if len(number) >= length:
                 yield "prefix", number[:length]
+    if row.copy_of is not None:
+        yield "copies", bytes.fromhex(row.copy_of.handle)
 
 
 def put_row(txn: Any, tables: Tables, row: Recording) -> None:
@@ -233,7 +248,8 @@ def _sum(txn: Any, tables: Tables, row: Recording, old: Recording | None) -> Non
         if one is not None:
             data = txn.get(day_key(one), db=tables["days"])
             count, samples = _DAY.unpack(data) if data else (0, 0)
-            txn.put(day_key(one), _DAY.pack(count + sign, samples + sign * one.samples), db=tables["days"])
+            count += 0 if one.copy_of else sign
+            txn.put(day_key(one), _DAY.pack(count, samples + sign * one.samples), db=tables["days"])
     end = row.start_utc_ns + row.samples * 125_000
     last = txn.get(b"last_finished", db=tables["meta"])
     if last is None or int(last) < end:
