@@ -74,9 +74,16 @@ class Box:
         """A connection to the daemon; what it answers, and its absence, become failures with an exit code."""
         from firmware import wire
 
+        with self.daemon_failures(), wire.Client.connect(self.data) as client:
+            yield client
+
+    @contextlib.contextmanager
+    def daemon_failures(self) -> Iterator[None]:
+        """What a client of the daemon raises, as failures."""
+        from firmware import wire
+
         try:
-            with wire.Client.connect(self.data) as client:
-                yield client
+            yield
         except wire.DaemonError as error:
             raise Failure(_EXITS.get(error.code, Exit.NO), error.message, error.remedy) from error
         except wire.DaemonUnreachableError as error:

@@ -28,12 +28,12 @@ CLOCK_SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocks
 
 def doctor(box: Box, out: Output, arguments: argparse.Namespace) -> int:
     """Exit code 1 where something is bad; a warning alone is none."""
-    findings = list(_findings(box))
-    verdict = worst(finding.verdict for finding in findings)
+    found = list(findings(box))
+    verdict = worst(finding.verdict for finding in found)
     if out.json:
-        out.document({"verdict": verdict, "findings": [asdict(finding) for finding in findings]})
+        out.document({"verdict": verdict, "findings": [asdict(finding) for finding in found]})
     else:
-        out.table(COLUMNS, [(f.verdict, f.what, f.figure, f.remedy) for f in findings])
+        out.table(COLUMNS, [(f.verdict, f.what, f.figure, f.remedy) for f in found])
         out.remark(
             {
                 "ok": "Fit to record.",
@@ -44,7 +44,8 @@ def doctor(box: Box, out: Output, arguments: argparse.Namespace) -> int:
     return Exit.NO if verdict == "bad" else Exit.OK
 
 
-def _findings(box: Box) -> Iterator[Finding]:
+def findings(box: Box) -> Iterator[Finding]:
+    """Everything that is examined, one after the other; some seconds."""
     processor = machine.processor((PROC / "cpuinfo").read_text(), os.uname().machine)
     yield processor
     if processor.verdict == "bad":
@@ -52,10 +53,10 @@ def _findings(box: Box) -> Iterator[Finding]:
     source = CLOCK_SOURCE.read_text().strip() if CLOCK_SOURCE.exists() else ""
     yield machine.clock(source, datetime.now(UTC))
     yield machine.synchronisation(_synchronised())
-    configuration, finding = _configuration(box)
+    settings, finding = configuration(box)
     yield finding
     status, why_not = _daemon(box)
-    yield from _cards_and_load(box, configuration, status)
+    yield from _cards_and_load(box, settings, status)
     from firmware.examine import daemon
 
     if status is None:
@@ -74,7 +75,7 @@ def _synchronised() -> bool | None:
         return None
 
 
-def _configuration(box: Box) -> tuple["Config", Finding]:
+def configuration(box: Box) -> tuple["Config", Finding]:
     """What the daemon would run with; the default where there is none or it is refused."""
     from firmware import config, config_file
 

@@ -64,9 +64,11 @@ def line_numbers(text: str) -> tuple[int, ...]:
     """`1-8` or `1,3,5-7`."""
     lines: set[int] = set()
     for part in text.split(","):
-        first, _, last = part.partition("-")
-        begin = line_number(first)
-        lines.update(range(begin, line_number(last or first) + 1) or [begin])
+        first, dash, last = part.partition("-")
+        numbers = range(line_number(first), line_number(last if dash else first) + 1)
+        if not numbers:
+            raise argparse.ArgumentTypeError(f"{part} goes backwards")
+        lines.update(numbers)
     return tuple(sorted(lines))
 
 
