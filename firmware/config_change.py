@@ -24,6 +24,7 @@ def with_line(text: str, number: int, values: Mapping[str, float | str], source:
         lines = document.get("line")
         if lines is None:
             lines = tomlkit.aot()
+            document.add(tomlkit.nl())
             document.append("line", lines)
         entry = next((entry for entry in lines if entry["number"] == number), None)
         if entry is None:

@@ -25,7 +25,7 @@ from recorder.spool import SpoolError
 from web_admin.box import Box
 from web_admin.guard import identify
 from web_admin.render import PageError, error_page
-from web_admin.routes import account, entry, lines, recordings, system, trash
+from web_admin.routes import account, entry, learn, lines, recordings, system, trash
 from web_admin.security import Headers
 
 TIDY_EVERY_S = 600.0
@@ -40,7 +40,8 @@ async def health(request: Request) -> Response:
 def routes() -> list[BaseRoute]:
     """All of them; each but the files and `/health` says itself who may have it."""
     static = StaticFiles(directory=Path(__file__).parent / "static")
-    pages = [*entry.routes, *lines.routes, *recordings.routes, *trash.routes, *system.routes, *account.routes]
+    rooms = (entry, lines, learn, recordings, trash, system, account)
+    pages = [route for room in rooms for route in room.routes]
     return [*pages, Route("/health", health), Mount("/static", static, name="static")]
 
 

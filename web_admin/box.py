@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from starlette.datastructures import FormData
 from starlette.requests import Request
 
-from firmware.wire import DaemonError, DaemonUnreachableError
+from firmware.wire import DaemonError, DaemonUnreachableError, Measurement, Verdict
 from recorder import spool
 from recorder.access import Person, Reader, Role
 from recorder.catalogue import Catalogue
@@ -70,6 +70,16 @@ class Flash:
     good: bool = True
 
 
+@dataclass(slots=True)
+class Learning:
+    """How far a visitor is with learning a line's thresholds."""
+
+    measured: dict[str, Measurement] = field(default_factory=dict)
+    """By step, in their order."""
+    refused: tuple[str, Verdict] | None = None
+    """The last step that was not what it should have been, until it was shown."""
+
+
 class Box:
     def __init__(self, data: Path, https: bool, now_ns: Callable[[], int] = time.time_ns) -> None:
         self.data = data
@@ -80,6 +90,8 @@ class Box:
         self.store = Store(data / "web" / "state", now_ns)
         self.accounts = Reader(data)
         self.flashes: dict[str, Flash] = {}
+        self.learning: dict[tuple[str, int], Learning] = {}
+        """By the visitor's token and line."""
         self._catalogue: Catalogue | None = None
         self._heard: dict[tuple[str, str], int] = {}
         self._configured_zone = _configured_zone(data)

@@ -15,7 +15,16 @@ from typing import Any
 
 import msgspec
 
-from firmware.wire import AlarmReport, AsyncClient, DaemonUnreachableError, LineSnapshot, Status, WireError
+from firmware.wire import (
+    AlarmReport,
+    AsyncClient,
+    DaemonUnreachableError,
+    LineSnapshot,
+    Measurement,
+    Status,
+    Verdict,
+    WireError,
+)
 
 AGAIN_S = 1.0
 STATUS_EVERY_S = 5.0
@@ -76,6 +85,22 @@ class Hub:
                 yield event
         finally:
             await client.close()
+
+    async def measure(
+        self, line: int, step: str, seconds: float, before: list[Measurement]
+    ) -> tuple[Measurement, Verdict | None]:
+        """One step of the threshold wizard, on a connection of its own; and why it is not taken, if it is not."""
+        client = await AsyncClient.connect(self._data)
+        try:
+            fields = {"line": line, "step": step, "seconds": seconds, "before": before}
+            async with contextlib.aclosing(client.stream("learn.measure", **fields)) as events:
+                async for event in events:
+                    if event["event"] == "measured":
+                        found = msgspec.convert(event["measurement"], Measurement)
+                        return found, msgspec.convert(event["refused"], Verdict | None)
+        finally:
+            await client.close()
+        raise DaemonUnreachableError("The daemon ended the measuring. Look at `linekeep status`.")
 
     async def wait(self, timeout_s: float) -> None:
         """Until something changed, or the time is over."""

@@ -111,10 +111,10 @@ def message(event: str, data: str) -> str:
 class Seen:
     """What one browser has been sent."""
 
-    def __init__(self, request: Request, wall: bool) -> None:
+    def __init__(self, request: Request, view: str) -> None:
         self._request = request
         self._count = natural(request.query_params.get("tiles", ""), MOST_LINE) or 0
-        self._wall = wall
+        self._wall, self._live = view == "wall", view in ("wall", "learn")
         self._tiles: dict[int, tuple[Any, ...]] = {}
         self._levels: dict[int, float] = {}
         self._volts: dict[int, float] = {}
@@ -126,7 +126,7 @@ class Seen:
         """The events that bring this browser up to date; empty when it is."""
         hub = box_of(self._request).hub
         values = context(self._request)
-        events = [self._elements(values), self._meters(hub.lines) + self._voltages(hub.lines) if self._wall else ""]
+        events = [self._elements(values), self._meters(hub.lines) + self._voltages(hub.lines) if self._live else ""]
         if hub.finished != self._finished and visitor_of(self._request).is_auditor:
             events.append(message("finished", str(hub.finished - self._finished)))
             self._finished = hub.finished
@@ -198,7 +198,7 @@ async def events(request: Request) -> Response:
 
 async def _events(request: Request) -> AsyncIterator[str]:
     box, visitor = box_of(request), visitor_of(request)
-    seen = Seen(request, request.query_params.get("view") == "wall")
+    seen = Seen(request, request.query_params.get("view", ""))
     yield "retry: 2000\n\n"
     quiet_s = 0.0
     while not box.hub.closing:

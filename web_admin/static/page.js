@@ -223,7 +223,7 @@ const stream = {
   // One stream a browser, none in a hidden tab.
   open() {
     const wanted = page()?.dataset.signedIn === "1" && !document.hidden;
-    const view = page()?.dataset.view === "wall" ? "wall" : "page";
+    const view = ["wall", "learn"].includes(page()?.dataset.view) ? page().dataset.view : "page";
     if (wanted && this.source && this.view === view) return;
     this.source?.close();
     this.source = null;
@@ -274,13 +274,17 @@ function levels(values) {
     if (!meter) continue;
     meter.firstElementChild.style.transform = `scaleX(${Math.min(1, Math.max(0, (level + 60) / 60))})`;
     meter.classList.toggle("hot", level > -9);
+    const shown = $(`#line-${line} .level`);
+    if (shown) shown.textContent = `${Math.round(level)} dBm0`.replace("-", "−");
   }
 }
 
 function volts(values) {
   for (const [line, value] of Object.entries(values)) {
     const shown = $(`#line-${line} .volts`);
-    if (shown) shown.textContent = ` · ${value} V`;
+    if (shown) shown.textContent = `${shown.matches(".bare") ? "" : " · "}${value} V`;
+    const bar = $(`#line-${line} .volts-bar i`);
+    if (bar) bar.style.transform = `scaleX(${Math.min(1, Math.abs(value) / 60)})`;
   }
 }
 
@@ -290,6 +294,38 @@ function tick() {
   for (const time of $$("time[data-since]"))
     time.textContent = time.dataset.since ? clock((Date.now() - ahead - Number(time.dataset.since)) / 1000) : "";
 }
+
+// A step of the threshold wizard is a form that takes its seconds.
+const measuring = {
+  form: null,
+
+  begin(form) {
+    this.form = form;
+    const [button, progress, since] = [$("button", form), $("progress", form), performance.now()];
+    button.dataset.words = button.textContent;
+    button.textContent = button.dataset.busy;
+    progress.hidden = false;
+    // Disabled only after the form has been read.
+    setTimeout(() => { if (this.form === form) button.disabled = true; });
+    const step = () => {
+      if (this.form !== form) return;
+      progress.value = Math.min(1, (performance.now() - since) / 1000 / (Number(form.dataset.seconds) + 0.5));
+      requestAnimationFrame(step);
+    };
+    step();
+  },
+
+  // Also where the answer was a fault: then the form is still there.
+  end() {
+    const form = this.form;
+    this.form = null;
+    if (!form?.isConnected) return;
+    const button = $("button", form);
+    button.disabled = false;
+    button.textContent = button.dataset.words;
+    $("progress", form).hidden = true;
+  },
+};
 
 // Tables --------------------------------------------------------------------------------------------------------------
 
@@ -317,7 +353,10 @@ function arrived() {
   stream.open();
   tick();
   count();
-  levels(Object.fromEntries($$(".tile").map((tile) => [tile.dataset.line, Number(tile.dataset.level)])));
+  levels(Object.fromEntries($$(".tile, .live").map((tile) => [tile.dataset.line, Number(tile.dataset.level)])));
+  volts(Object.fromEntries($$('.live:not([data-volts=""])').map((live) => [live.dataset.line, Math.round(live.dataset.volts)])));
+  $(".learn button.big")?.focus({ preventScroll: true });
+  measuring.end();
   if (page()?.dataset.view !== "wall") listener.stop();
   const box = $("#waveform");
   if (box && !box.dataset.ready) waveform.draw(box);
@@ -337,6 +376,8 @@ document.addEventListener("click", (event) => {
   else ({ back: () => player.step(-10), on: () => player.step(10), toggle: () => player.toggle(),
           loop: () => player.loop(), close: () => player.close() })[target.dataset.do]?.();
 });
+
+document.addEventListener("submit", (event) => { if (event.target.dataset.seconds) measuring.begin(event.target); });
 
 document.addEventListener("dblclick", (event) => {
   const button = event.target.closest(".tile") && !event.target.closest("button") && $("[data-listen]", event.target.closest(".tile"));
