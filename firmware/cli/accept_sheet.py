@@ -189,7 +189,7 @@ def verify(box: Box, out: Output, name: str, fingerprint: str | None) -> int:
     if not checked.shown and checked.signed and checked.whole:
         findings["page"] += f" (or was drawn by another version; it names {stated['version']})"
     if out.json:
-        out.document({"file": name, "good": good, **findings, "fingerprint": checked.fingerprint, "sheet": told})
+        out.document({"file": name, "good": good, **findings, "fingerprint": checked.fingerprint, "told": told})
         return Exit.OK if good else Exit.NO
     out.pairs([*findings.items(), ("fingerprint", checked.fingerprint)])
     if checked.signed and checked.whole:

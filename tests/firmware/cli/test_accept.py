@@ -164,7 +164,7 @@ def test_the_sheet_is_this_boxs_and_a_changed_one_is_not_trusted(
 ) -> None:
     file, document = watched
     good = console.json("card", "accept", "--verify", str(file))
-    assert good["good"] is True and good["key"] == "this box's" and good["sheet"] == document["sheet"]
+    assert good["good"] is True and good["key"] == "this box's" and good["told"] == document["sheet"]
     noted = identity.fingerprint(identity.public_of(console.data)).lower()
     elsewhere = Console(tmp_path)
     assert elsewhere.json("card", "accept", "--verify", str(file), "--fingerprint", noted)["good"] is True
