@@ -90,6 +90,15 @@ class SetTags(Act):
     tags: Annotated[list[Annotated[str, Meta(min_length=1, max_length=40)]], Meta(max_length=20)]
 
 
+class Link(Act):
+    handle: Handle
+    principal: Handle
+
+
+class Unlink(Act):
+    handle: Handle
+
+
 class EnterOperation(Act):
     act: Literal["listen", "export", "search", "sign_in", "sign_out", "sign_in_failed"]
     handle: Handle | None = None
@@ -278,6 +287,16 @@ class Commands:
         await self._ledger(lambda ledger: ledger.tags(request.handle, request.tags, who), change="tagged")
         return {}
 
+    async def link(self, request: Link, peer: Peer) -> Fields:
+        who = _who(request, peer)
+        await self._ledger(lambda ledger: ledger.link(request.handle, request.principal, who), change="linked")
+        return {}
+
+    async def unlink(self, request: Unlink, peer: Peer) -> Fields:
+        who = _who(request, peer)
+        _, principal = await self._ledger(lambda ledger: ledger.unlink(request.handle, who), change="unlinked")
+        return {"principal": principal.handle}
+
     async def operation(self, request: EnterOperation, peer: Peer) -> Fields:
         who = _who(request, peer)
         await self._ledger(lambda ledger: ledger.operation(request.act, who, request.handle, request.detail))
@@ -415,6 +434,8 @@ COMMANDS: dict[str, tuple[type[Request], Do]] = {
     "undelete": (Undelete, Commands.undelete),
     "note": (WriteNote, Commands.note),
     "tags": (SetTags, Commands.tags),
+    "link": (Link, Commands.link),
+    "unlink": (Unlink, Commands.unlink),
     "operation": (EnterOperation, Commands.operation),
     "accept": (Accept, Commands.accept),
     "alarm.list": (Request, Commands.alarm_list),

@@ -26,7 +26,7 @@ import msgspec
 from recorder import search
 from recorder import tables as tb
 from recorder.errors import CatalogueError, NotFoundError
-from recorder.model import Alarm, Counts, DayCount, Note, Operation, Page, Query, Recording, State, Unrecorded
+from recorder.model import Alarm, Copy, Counts, DayCount, Note, Operation, Page, Query, Recording, State, Unrecorded
 from recorder.tables import Tables
 
 FORMAT = b"3"
@@ -146,6 +146,13 @@ class Catalogue:
         """The row of a recording, live ones included. Raises `NotFoundError`."""
         with self.reading() as txn:
             return find(txn, self.tables, handle)
+
+    def copies_of(self, row: Recording) -> list[Copy]:
+        """The other recordings of the same call, the principal first."""
+        if row.copy_of is None:
+            return list(row.copies)
+        siblings = self.get(row.copy_of.handle).copies
+        return [row.copy_of, *(copy for copy in siblings if copy.handle != row.handle)]
 
     def begin_with(self, prefix: str, most: int) -> list[Recording]:
         """At most `most` recordings, live ones included, whose handle begins with these hexadecimal digits."""

@@ -231,6 +231,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     text: str = ""
     """Words of notes and tags, all of which must occur."""
     states: tuple[State, ...] = (State.SEALED,)
+    copies: bool = False
+    """Copies of a call too where their principal is found as well."""
     before_id: int | None = None
     """Only rows with a smaller id: the `next` of the page before."""
     limit: int = 50

@@ -5,8 +5,8 @@ A search looks at no more than `MOST_STEPS` places and counts no more than `MOST
 then goes on from where it stopped. Wild cards in a number are resolved to distinct numbers first; where they are too
 many (a two-digit suffix), matches are frequent, and rows are checked one by one.
 
-A copy of a call is left out where its principal is found by the same query, on whatever page; only rows that are
-linked cost that look.
+A copy of a call is left out where its principal is found by the same query, on whatever page (unless `copies` is
+asked for); only rows that are linked cost that look.
 """
 
 import heapq
@@ -125,10 +125,11 @@ class _Search:
         for row_id in self._candidates(below - 1):
             data = self._txn.get(tb.key(row_id), db=rows)
             tested = tb.decode_tested(data)
-            if self.passes(row_id, tested, data) and not (tested.copy_of and self._found_by(tested.copy_of[0])):
+            hidden = tested.copy_of is not None and not self._query.copies and self._finds(tested.copy_of[0])
+            if not hidden and self.passes(row_id, tested, data):
                 yield row_id, data
 
-    def _found_by(self, principal: bytes) -> bool:
+    def _finds(self, principal: bytes) -> bool:
         """Is the principal of a copy found too? Then it stands for both."""
         key = self._txn.get(principal, db=self._tables["handles"])
         data = key and self._txn.get(key, db=self._tables["rows"])

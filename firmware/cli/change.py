@@ -40,6 +40,28 @@ def _each(box: Box, out: Output, do: str, named: list[str], **fields: Any) -> in
     return Exit.NO if failed else Exit.OK
 
 
+def link(box: Box, out: Output, arguments: argparse.Namespace) -> int:
+    with box.catalogue() as catalogue:
+        copy, principal = (box.resolve(catalogue, one).handle for one in (arguments.copy, arguments.principal))
+    box.call("link", handle=copy, principal=principal, actor=actor())
+    return _linked(out, copy, principal, "is a copy of")
+
+
+def unlink(box: Box, out: Output, arguments: argparse.Namespace) -> int:
+    with box.catalogue() as catalogue:
+        copy = box.resolve(catalogue, arguments.copy).handle
+    principal = box.call("unlink", handle=copy, actor=actor())["principal"]
+    return _linked(out, copy, principal, "is no copy any more of")
+
+
+def _linked(out: Output, copy: str, principal: str, words: str) -> int:
+    if out.json:
+        out.document({"handle": copy, "principal": principal})
+    else:
+        out.say(f"{copy} {words} {principal}")
+    return Exit.OK
+
+
 def key(box: Box, out: Output, arguments: argparse.Namespace) -> int:
     on = arguments.state == "on"
     handle = box.call("key", line=arguments.line, on=on, actor=actor())["handle"]

@@ -21,7 +21,7 @@ ENOUGH = 12
 COLUMNS = (
     Column("start"), Column("line", True), Column("length", True), Column("dir"), Column("number"),
     Column("name", text=True), Column("class"), Column("digits", minor=True), Column("stopped by", minor=True),
-    Column("gaps", True), Column("handle"),
+    Column("gaps", True), Column("also on", True, minor=True), Column("handle"),
 )  # fmt: skip
 
 
@@ -56,6 +56,7 @@ def _query(box: Box, arguments: argparse.Namespace) -> Query:
             classes=tuple(CallClass(name) for name in arguments.classes),
             text=arguments.text,
             states=(State.TRASH,) if arguments.trash else (State.SEALED, State.LIVE),
+            copies=arguments.copies or arguments.trash,
             limit=min(arguments.limit, PAGE_ROWS),
         )
     except ValueError as error:
@@ -81,8 +82,14 @@ def _row(box: Box, row: Recording, short: bool) -> tuple[Cell, ...]:
         "" if row.direction is Direction.UNKNOWN else str(row.direction), row.number, row.name,
         None if live and row.call_class is CallClass.NONE else str(row.call_class), row.dtmf,
         "recording" if live else str(row.stop_reason or ""),
-        row.gaps or None, row.handle[:ENOUGH] if short else row.handle,
+        row.gaps or None, also_on(row), row.handle[:ENOUGH] if short else row.handle,
     )  # fmt: skip
+
+
+def also_on(row: Recording) -> str:
+    """The lines on which the same call was recorded too."""
+    others = row.copies if row.copy_of is None else (row.copy_of,)
+    return ", ".join(map(str, sorted({copy.line for copy in others})))
 
 
 def row_document(box: Box, row: Recording) -> dict[str, Any]:

@@ -139,6 +139,9 @@ def _reading(add: Add) -> None:
         "--limit", metavar="N", type=number_in(int, 1, 100_000), default=50, help="at most so many (50)"
     )
     search.add_argument("--trash", action="store_true", help="search the trash")
+    search.add_argument(
+        "--copies", action="store_true", help="show every recording of a call, not only the one that counts"
+    )
     analyse = add("analyse", "analyse:analyse", "what the detectors hear in sound files")
     analyse.add_argument("files", metavar="FILE", nargs="+", help="WAV (G.711, PCM), FLAC, OGG, MP3; mono or stereo")
     analyse.add_argument("--zone", choices=ZONES, default="cn", help="whose progress tones are expected (cn)")
@@ -165,6 +168,11 @@ def _keeping(add: Add) -> None:
     trash.add_argument("--reason", required=True, help="why; stands in the journal")
     undelete = add("undelete", "change:undelete", "bring recordings back from the trash")
     undelete.add_argument("handles", metavar="HANDLE", nargs="+")
+    link = add("link", "change:link", "two recordings are of one call: from now on they count once")
+    link.add_argument("copy", metavar="COPY", help="the one that is left out")
+    link.add_argument("principal", metavar="PRINCIPAL", help="the one that counts, on the trunk line")
+    unlink = add("unlink", "change:unlink", "a recording is no copy of another after all")
+    unlink.add_argument("copy", metavar="COPY")
     verify = add("verify", "check:verify", "read recordings again, compare their digests, check the journal")
     which = verify.add_mutually_exclusive_group()
     which.add_argument("handles", metavar="HANDLE", nargs="*", default=[])

@@ -13,7 +13,7 @@ from firmware.cli.errors import Exit
 from firmware.cli.find import row_document
 from firmware.cli.output import Cell, Column, Output
 from firmware.cli.times import clock_text, local_text, place_text, short_text, utc_text
-from recorder.model import Gap, Mark, Note, Operation, Recording, RecordingEnd, RecordingStart, State
+from recorder.model import Copy, Gap, Mark, Note, Operation, Recording, RecordingEnd, RecordingStart, State
 
 if TYPE_CHECKING:
     from recorder.wav import RecordingFile
@@ -28,6 +28,7 @@ class Shown:
     file: "RecordingFile | None"
     trouble: str
     """Why the file could not be read; empty where it could, or where it was purged."""
+    copies: Sequence[Copy]
     notes: Sequence[Note]
     operations: Sequence[Operation]
 
@@ -36,10 +37,10 @@ def show(box: Box, out: Output, arguments: argparse.Namespace) -> int:
     """A recording whose file cannot be read is still shown from the catalogue, and the exit code says so."""
     with box.catalogue() as catalogue:
         row = box.resolve(catalogue, arguments.handle)
-        notes = catalogue.notes(row.handle)
+        copies, notes = catalogue.copies_of(row), catalogue.notes(row.handle)
         operations = catalogue.operations(row.handle, _MOST_OPERATIONS)
     file, trouble = _load(box, row)
-    shown = Shown(row, file, trouble, notes, operations)
+    shown = Shown(row, file, trouble, copies, notes, operations)
     if out.json:
         out.document(_document(box, shown))
     else:
@@ -97,7 +98,7 @@ def _wave(file: "RecordingFile | None", columns: int) -> str:
 
 def _print(box: Box, out: Output, shown: Shown) -> None:
     reasons = _reasons(shown.file.start, shown.file.end) if shown.file else ()
-    out.pairs((*_facts(box, shown.row), *reasons))
+    out.pairs((*_facts(box, shown.row), *_copies(shown), *reasons))
     if shown.file:
         columns = min(shutil.get_terminal_size().columns - 1, 120) if out.terminal else PLAIN_COLUMNS
         out.say(f"\n{_wave(shown.file, columns)}")
@@ -138,6 +139,12 @@ def _facts(box: Box, row: Recording) -> Iterator[tuple[str, Cell]]:
     yield "file", row.path
     yield "audio SHA-256", row.audio_sha256
     yield "metadata SHA-256", row.meta_sha256
+
+
+def _copies(shown: Shown) -> Iterator[tuple[str, Cell]]:
+    for copy in shown.copies:
+        counts = shown.row.copy_of is not None and copy.handle == shown.row.copy_of.handle
+        yield "same call", f"line {copy.line}, {copy.handle}" + (", which counts" if counts else "")
 
 
 def _reasons(start: RecordingStart, end: RecordingEnd | None) -> Iterator[tuple[str, Cell]]:

@@ -167,6 +167,7 @@ async def recording(request: Request) -> Response:
         "recording.html",
         row=row,
         file=file,
+        copies=await asyncio.to_thread(catalogue.copies_of, row),
         notes=notes,
         operations=operations,
         entries=(entries := timeline(file, locale) if file else []),
@@ -290,7 +291,25 @@ async def trash(request: Request) -> Response:
     locale = locale_of(request)
     if not gone:
         raise PageError(409, "not_trashed", failed[0]["message"] if failed else "")
-    return done(request, to, Flash("done.trashed", {"what": locale.count("count.recordings", len(gone))}, gone))
+    what, left = locale.count("count.recordings", len(gone)), await asyncio.to_thread(_left, box_of(request), gone)
+    if left:
+        return done(request, to, Flash("done.trashed_copy_left", {"what": what, "lines": left}, gone))
+    return done(request, to, Flash("done.trashed", {"what": what}, gone))
+
+
+def _left(box: Box, gone: list[str]) -> str:
+    """The lines whose recordings of the same calls were not deleted."""
+    catalogue = box.catalogue()
+    copies = {copy.handle for handle in gone for copy in catalogue.copies_of(catalogue.get(handle))}
+    left = [row for row in map(catalogue.get, copies) if row.state is State.SEALED]
+    return ", ".join(map(str, sorted({row.line for row in left})))
+
+
+async def unlink(request: Request) -> Response:
+    """A copy is another call after all; back to the page on which that was said."""
+    row, back = await row_of(request), str(form_of(request).get("back", ""))
+    await box_of(request).hub.call("unlink", handle=row.handle, actor=visitor_of(request).actor)
+    return done(request, f"/recordings/{back if _HANDLE.fullmatch(back) else row.handle}", Flash("done.unlinked"))
 
 
 routes = [
@@ -305,5 +324,6 @@ routes = [
     get("/recordings/{handle}/download", Need.AUDITOR, download),
     post("/recordings/{handle}/note", Need.AUDITOR, note),
     post("/recordings/{handle}/tags", Need.AUDITOR, tags),
+    post("/recordings/{handle}/unlink", Need.AUDITOR, unlink),
     post("/recordings/{handle}/verify", Need.AUDITOR, verify),
 ]

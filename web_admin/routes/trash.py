@@ -16,7 +16,7 @@ PAGE_ROWS = 50
 async def trash(request: Request) -> Response:
     """Newest first; the next page begins where this one ended (`before`, a number inside the box)."""
     before = natural(request.query_params.get("before", ""), 2**63 - 1)
-    query = Query(states=(State.TRASH,), limit=PAGE_ROWS, before_id=before)
+    query = Query(states=(State.TRASH,), copies=True, limit=PAGE_ROWS, before_id=before)
     rows = await box_of(request).search(query)
     return page(request, "trash.html", rows=rows, first=query.before_id is None)
 
