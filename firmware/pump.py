@@ -178,14 +178,21 @@ class Pump:
                 self.card.close()
 
     def _back(self, first_sample: int) -> None:
-        """The card is back: this block stands where the clock says."""
+        """The card is back: this block, which ends now, stands where the clock says."""
         if self._last_ns:
-            away_ns = self._clock.monotonic_ns() - self._last_ns
-            self._base = self._feed.ring.claimed + away_ns // SAMPLE_NS - first_sample
+            away = (self._clock.monotonic_ns() - self._last_ns) // SAMPLE_NS
+            self._base = self._feed.ring.claimed + max(0, away - BLOCK) - first_sample
         self._away = False
         for code in ("card_failed", "card_stopped"):
             self._alarm.clear(code, f"card {self.card.name}")
         self.figures.state = "running"
+
+    def _usable_again(self, block: Block) -> None:
+        """The card is back; a channel that still gives nothing is down at once."""
+        down = block.status == ChannelStatus.DOWN
+        self._down_blocks[down] = DOWN_BLOCKS - 1
+        for channel in np.flatnonzero(~down).tolist():
+            self.switch.usable(channel, True, "back")
 
     def _all_usable(self, up: bool, why: str) -> None:
         for channel in range(self._channels):
@@ -204,7 +211,7 @@ class Pump:
         if jump:
             self._jump(jump, block)
         if back:
-            self._all_usable(True, "back")
+            self._usable_again(block)
         if self._base:
             events = tuple(replace(event, sample=event.sample + self._base) for event in block.events)
             block = replace(block, first_sample=self._feed.ring.claimed, events=events)

@@ -135,6 +135,24 @@ def test_lines_that_give_nothing_are_named_in_one_alarm_and_nobody_else_notices(
     assert (status.gaps, status.lost_samples, status.driver, status.spans) == (3, 3 * 500 * BLOCK, "", [])
 
 
+def test_a_line_that_is_in_alarm_when_its_card_comes_back_is_down_at_once(tmp_path: Path) -> None:
+    """Nothing is recorded of it before it gives something again, and the block that tells so is over."""
+    card = ScriptedCard(20, lines=(1, 2))
+    for channel in range(2):
+        card.lay(0, noise(20 * S, channel), channel)
+    card.fails_at = frozenset({300})
+    card.status[300:350, 1] = ChannelStatus.DOWN
+    card.tell(350 * BLOCK, LineEventKind.CLEAR, channel=1)
+    result = run(tmp_path, card, RecordingConfig(trigger="always"))
+    told = [said for said in result.alarms.said if said[1] in ("card_stopped", "line_alarm")]
+    assert told == [
+        ("raised", "card_stopped", "card script0"), ("cleared", "card_stopped", "card script0"),
+        ("raised", "line_alarm", "card script0"), ("cleared", "line_alarm", "card script0"),
+    ]  # fmt: skip
+    begins = [(file.start.line, file.start.first_sample, len(file.gaps)) for file in result.files]
+    assert sorted(begins) == [(1, 0, 0), (1, 300 * BLOCK, 0), (2, 0, 0), (2, 351 * BLOCK, 0)]
+
+
 def test_a_disabled_line_that_gives_nothing_is_nobody_s_alarm(tmp_path: Path) -> None:
     card = ScriptedCard(10)
     card.status[100:400] = ChannelStatus.DOWN
