@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from firmware.analysis import BlindWatch, Heard, Hook, LoopWatch, VoxWatch, What
-from firmware.cards import ChannelStatus
+from dsp.g711 import IDLE
+from firmware.analysis import Analysis, BlindWatch, Heard, Hook, LoopWatch, VoxWatch, What
+from firmware.cards import Block, ChannelStatus
 from firmware.config import RecordingConfig
 
 ON, OFF, CUT = 48.0, 8.5, 0.3
@@ -35,6 +36,40 @@ def test_one_block_of_another_class_is_not_off_hook() -> None:
 
 def test_a_line_that_is_off_hook_at_the_start_is_found_off_hook() -> None:
     assert told(run([OFF] * 5)) == [("off_hook", 0)]
+
+
+def test_a_pair_connected_the_other_way_round_has_the_same_hook() -> None:
+    analysis = Analysis("alaw", "cn", [LINE] * 2)
+    law, status = np.full((2, 160), IDLE["alaw"], np.uint8), np.zeros(2, np.uint8)
+    heard: list[Heard] = []
+    for block, volts in enumerate([ON] * 10 + [OFF] * 10):
+        heard += analysis.feed(Block(block * 160, law, status, np.array([volts, -volts], np.float32)))
+    assert [(h.what, h.channel, h.volts) for h in heard if h.event is None] == [
+        (What.OFF_HOOK, 0, OFF), (What.OFF_HOOK, 1, OFF),
+    ]  # fmt: skip
+
+
+def test_other_thresholds_hold_from_the_next_block_on_and_for_their_line_alone() -> None:
+    """A PBX's 24 V look lifted below 30 V; below 14 V they are what they are."""
+    watch = LoopWatch([RecordingConfig(off_hook_volts=30)] * 2)
+    volts = np.full(2, 24, np.float32)
+    heard = [each for block in range(10) for each in watch.feed(volts, block * 160, (block + 1) * 160)]
+    assert [(h.what, h.channel) for h in heard] == [(What.OFF_HOOK, 0), (What.OFF_HOOK, 1)]
+    watch.configure(1, RecordingConfig(off_hook_volts=14))
+    heard = [each for block in range(10, 40) for each in watch.feed(volts, block * 160, (block + 1) * 160)]
+    assert [(h.what, h.channel, h.sample) for h in heard] == [(What.BREAK, 1, 1760), (What.RELEASED, 1, 1760)]
+
+
+def test_another_trigger_and_level_of_sound_hold_from_the_next_block_on() -> None:
+    watch = VoxWatch([RecordingConfig()])
+    level, seen = np.array([-40], np.float32), np.zeros(1, np.bool_)
+    assert [watch.feed(level, (block + 1) * 160, seen) for block in range(4)] == [[]] * 4
+    watch.configure(0, RecordingConfig(trigger="vox", vox_level_dbm0=-45))
+    heard = [each for block in range(4, 8) for each in watch.feed(level, (block + 1) * 160, seen)]
+    assert [(h.what, h.sample) for h in heard] == [(What.SOUND, 4 * 160)]
+    watch.configure(0, RecordingConfig(trigger="vox", vox_level_dbm0=-35))
+    heard = [each for block in range(8, 220) for each in watch.feed(level, (block + 1) * 160, seen)]
+    assert [h.what for h in heard] == [What.SILENCE]
 
 
 def test_pulses_are_counted_as_digits_and_are_no_release() -> None:

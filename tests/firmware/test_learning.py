@@ -186,7 +186,7 @@ def test_what_the_file_may_not_have_changes_nothing(box: Box) -> None:
     path.write_bytes(before)
 
 
-def test_another_trigger_waits_for_the_end_of_a_recording(box: Box) -> None:
+def test_another_trigger_waits_for_the_end_of_a_recording(box: Box, wave: Path) -> None:
     assert box.call("key", line=3, on=True, actor=ME)["handle"]
     assert box.call("learn.apply", line=3, actor=ME, off_hook_volts=20.0)["live"] is True
     assert box.call("learn.apply", line=3, actor=ME, trigger="vox")["live"] is False
@@ -195,3 +195,5 @@ def test_another_trigger_waits_for_the_end_of_a_recording(box: Box) -> None:
     wait_for("its end", lambda: snapshot(box, 3)["recording"] is None)
     assert box.call("learn.apply", line=3, actor=ME, trigger="vox")["live"] is True
     assert snapshot(box, 3)["armed"] == "vox"
+    box.call("sim.call", line=3, audio=str(wave), callee="95", law_exact=False)
+    assert wait_for("a recording by sound", lambda: snapshot(box, 3)["trigger"]) == "vox"
