@@ -87,7 +87,7 @@ class Channels:
 
     After `read`: `law` uint8 `[channels, 160]`; `result` uint8 `[channels]` (values of `Result`); `detail` int32
     `[channels]` (bytes of a short read, error number of one that is gone); `got`, how many blocks came; `ready_ns`,
-    CLOCK_MONOTONIC when the first was there; `waited`, whether it had to be waited for and so came just then;
+    CLOCK_MONOTONIC_RAW when the first was there; `waited`, whether it had to be waited for and so came just then;
     `drained`, whether no other was queued behind it; `late_blocks` that came after their place had been filled, and
     were dropped; `events_lost`; `calls` of the system. `owed` int32 `[channels]` is the reader's to raise: blocks of
     filler given for a channel that was late."""

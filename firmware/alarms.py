@@ -131,6 +131,13 @@ KINDS: dict[str, AlarmKind] = {
         "The lines named here are not recorded, the others are. Analogue port: check the cable and the card. E1 or T1: "
         "check the cable and the far end; the span's alarm is shown under System. They are taken back by themselves.",
     ),
+    "clocks_apart": AlarmKind(
+        "major",
+        "Spans of one card run on different clocks",
+        "One falls behind another, and now and then 20 ms of silence are put into its lines, each marked as a gap. "
+        "Give each of these spans a [[card]] of its own in linekeep.toml; or make them take one clock (timing cable, "
+        "or the sync source in /etc/dahdi/system.conf).",
+    ),
     "hook_unknown": AlarmKind(
         "minor",
         "Lines are recorded by sound: nothing shows their hook",

@@ -31,6 +31,8 @@ from recorder.ledger import Ledger
 VERSION = "0.2.0"
 MINUTE_S = 60
 UNSYNCHRONISED_AFTER_S = 600
+SLIPS = 2
+"""A span that fell behind its card's others so often has a clock of its own."""
 """A box that has just been switched on is given this long to find its time server."""
 SETTLED_AFTER_S = 30
 """By then every condition that goes on from before the start has been met again."""
@@ -149,6 +151,8 @@ class Box:
                 self.alarms.raise_("card_stopped", f"card {card.name}", error=why)
             elif card.state == "running":
                 self.alarms.clear("card_stopped", f"card {card.name}")
+            if card.counts.get("slips", 0) >= SLIPS:
+                self.alarms.raise_("clocks_apart", f"card {card.name}", count=card.counts["slips"])
 
     def _tell(self, state: str) -> None:
         try:

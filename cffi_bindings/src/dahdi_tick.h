@@ -37,7 +37,7 @@ typedef struct {
     int32_t *owed;
     lk_dahdi_event_t *events;
     int events_count, events_lost, late_blocks, calls;
-    /* CLOCK_MONOTONIC when the first block was there; whether it had to be waited for, and so came just then; and
+    /* CLOCK_MONOTONIC_RAW when the first block was there; whether it had to be waited for, and so came just then; and
      * whether no other is queued behind it. */
     int64_t ready_ns;
     int waited, drained;
@@ -45,9 +45,11 @@ typedef struct {
     int32_t *polled_channel;
 } lk_dahdi_tick_t;
 
+/* As the machine's oscillator counts. CLOCK_MONOTONIC runs faster or slower, by percents, while a time server's word is
+ * made up for, and a card would seem to lose samples. */
 static int64_t lk_now_ns(void) {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_MONOTONIC_RAW, &now);
     return now.tv_sec * (int64_t)1000000000 + now.tv_nsec;
 }
 

@@ -1,9 +1,9 @@
 """A card's samples against the clock: how many of them never came.
 
-A card counts its own samples; CLOCK_MONOTONIC counts time. A block never arrives early, so the earliest arrivals of
-the last seconds tell where the two stand to each other, and a minute of them at what rate the card really runs (a
-crystal is off by up to some 50 millionths). A block that is much later than that was delayed, if the next ones catch
-up, or samples are missing before it, if they do not.
+A card counts its own samples; CLOCK_MONOTONIC_RAW counts time, and is not pushed about by time servers. A block never
+arrives early, so the earliest arrivals of the last seconds tell where the two stand to each other, and a minute of them
+at what rate the card really runs (a crystal is off by up to some 50 millionths). A block that is much later than that
+was delayed, if the next ones catch up, or samples are missing before it, if they do not.
 
 Weak point: a gap is known as well as a fresh block's arrival is. On the emulated machine of the tests one of 10,720
 samples was told as 10,752, 4 ms too long.
@@ -21,7 +21,7 @@ _LONGEST_DRIFT: Final = 2e-4
 
 
 class CardTime:
-    """`missing` asks, `arrived` tells. All times are of CLOCK_MONOTONIC, in ns."""
+    """`missing` asks, `arrived` tells. All times are of one clock, in ns."""
 
     def __init__(self) -> None:
         self._earliest: deque[tuple[int, int]] = deque(maxlen=_WINDOWS)

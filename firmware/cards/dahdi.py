@@ -8,7 +8,8 @@ that it may ring.
 filler, a marked gap; what comes for that place later is dropped. A channel that was removed is asked for again every
 two seconds. Where the driver had to drop samples because nobody read (an overrun: one event for a whole burst,
 without a count) the blocks that it still holds are read first, and the gap behind them is measured against the clock
-(`card_time`). The same clock tells of samples that vanish without a word, when interrupts are lost.
+(`card_time`). The same clock tells of samples that vanish without a word, when interrupts are lost or no channel gives
+anything for a while. A span whose clock is not that of the others slips (`dahdi_alarms`).
 
 Line voltage is asked for beside the path of the audio, by a thread of its own: some cards take milliseconds a port.
 
@@ -16,9 +17,10 @@ Limits: hook events are dated to the block in which they were read. All channels
 """
 
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -29,9 +31,11 @@ from cffi_bindings.dahdi import Signalling
 from cffi_bindings.dahdi_channels import BUFFERS, Channels, Event, Hook, Result, codes
 from cffi_bindings.errors import BindingError, DahdiError
 from dsp.g711 import IDLE
-from firmware.cards import BLOCK, Block, CardError, CardReport, ChannelStatus, Law, LineEvent, LineEventKind, SpanReport
+from firmware.cards import BLOCK, Block, CardError, CardReport, ChannelStatus, Law, LineEvent, LineEventKind
 from firmware.cards.card_time import CardTime
+from firmware.cards.dahdi_alarms import ChannelAlarms, Slips
 from firmware.cards.dahdi_ports import Port, Role, check, hook_now, meaning
+from firmware.cards.dahdi_report import Counts, reported
 from firmware.cards.line_volts import LineVolts
 from firmware.cards.outgoing import Outgoing
 
@@ -40,27 +44,17 @@ __all__ = ["Counts", "DahdiCard", "Port", "Role"]
 _WAIT_MS: Final = 100
 """For the first channel of a tick, several times before the card counts as stopped."""
 _WAITS: Final = 10
-_GRACE_MS: Final = 10
-"""For the others from then on."""
+_GRACE_MS: Final = 14
+"""For the others from then on. More than half a block: a span that arrives just so late is either in time or, a place
+later, first, and does not go to and fro between the two."""
 _AGAIN_BLOCKS: Final = 100
 """A removed channel is asked for again every 2 s."""
 _LOST_SAMPLES: Final = 120
 """So many samples behind the clock for a whole second are lost, without an event: interrupts were."""
 _WATCH_BLOCKS: Final = 50
+_ASK_ALARMS_BLOCKS: Final = 50
 _FRESH_BLOCKS: Final = 5
 """So many blocks with nothing queued behind them tell where the clock is, if none of them had to be waited for."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What happened on the card since it was started, for status and doctor."""
-
-    overruns: int = 0
-    lost_interrupts: int = 0
-    lost_samples: int = 0
-    late_blocks: int = 0
-    events_lost: int = 0
-    calls_of_tick: int = 0
 
 
 class DahdiCard:
@@ -88,10 +82,10 @@ class DahdiCard:
         n = len(self.ports)
         self._channels: Channels | None = None
         self._sees = [Signalling.NONE] * n
-        self._spans = [0] * n
+        self._spans = np.zeros(n, np.int64)
         self._all_ok = np.full(n, ChannelStatus.OK, np.uint8)
-        self._alarmed = np.zeros(n, np.bool_)
-        self._any_alarmed = False
+        self._alarms = ChannelAlarms(self.ports)
+        self._slips = Slips(n)
         self._lifted = np.zeros(n, np.bool_)
         """Trunks whose line the box holds."""
         self._reversed = np.zeros(n, np.bool_)
@@ -103,6 +97,8 @@ class DahdiCard:
         self._held: deque[_Raw] = deque()
         self._until_gap: int | None = None
         """Blocks of before the overrun that the driver still holds."""
+        self._silent = False
+        """No channel gave anything when last they were waited for."""
         self._behind: list[int] = []
         self._pending: list[LineEvent] = []
         self._lock = threading.Lock()
@@ -128,7 +124,7 @@ class DahdiCard:
             self.close()
             raise
         self._time.forget()
-        self._until_gap = None
+        self._until_gap, self._silent = None, False
         self._behind.clear()
         self._again.fill(0)
         if self._every_s and any(sees is Signalling.LINE for sees in self._sees):
@@ -161,20 +157,7 @@ class DahdiCard:
 
     def report(self) -> CardReport:
         """Driver and spans as they are now; without them where the driver is away."""
-        counts = asdict(self.counts)
-        try:
-            driver, spans = dahdi.version().driver, dahdi.spans()
-        except BindingError:
-            return CardReport(counts=counts)
-        ours: dict[int, list[int]] = {}
-        for line, span in zip(self.lines, self._spans, strict=True):
-            ours.setdefault(span, []).append(line)
-        reports = (
-            SpanReport(span.number, span.name, span.type, span.alarms, span.interrupts_missed, tuple(ours[span.number]))
-            for span in spans
-            if span.number in ours
-        )
-        return CardReport(f"DAHDI {driver}", tuple(reports), counts)
+        return reported(self.lines, self._spans.tolist(), self.counts)
 
     # What a line is asked to do. From any thread.
 
@@ -224,18 +207,16 @@ class DahdiCard:
                 raise CardError(f"Card {self.name}: {error}") from error
             self._blocks += 1
             events += self._events(found)
+            self._look_after(channels, events)
+            if self._silent and channels.got and self._until_gap is None:
+                self._until_gap = 0
+            self._silent = not channels.got
             self.counts.late_blocks += channels.late_blocks
             self.counts.events_lost += channels.events_lost
             self.counts.calls_of_tick = channels.calls
-            if channels.got == len(self.ports) and not self._any_alarmed:
-                return _Raw(
-                    channels.law.copy(),
-                    self._all_ok,
-                    tuple(events),
-                    channels.ready_ns,
-                    channels.waited,
-                    channels.drained,
-                )
+            if channels.got == len(self.ports) and not self._alarms.any_standing:
+                at = channels.ready_ns, channels.waited, channels.drained
+                return _Raw(channels.law.copy(), self._all_ok, tuple(events), *at)
             self._drop_removed(channels, events)
             if channels.got:
                 return self._made(channels, events)
@@ -246,10 +227,29 @@ class DahdiCard:
                         f"Card {self.name}: all its {len(self.ports)} channels are gone. Remedy: put the card back, or "
                         "load its driver; `linekeep doctor` says which is missing"
                     )
+            if (self._alarms.deaf | (channels.fds < 0)).all():
+                return self._nothing(channels, events)
         raise CardError(
             f"Card {self.name}: no channel gave a sample for {_WAIT_MS * _WAITS / 1000:.0f} s. Remedy: `linekeep "
             "doctor`; interrupts of the card may be stuck, or its span has no clock"
         )
+
+    def _nothing(self, channels: Channels, events: list[LineEvent]) -> "_Raw":
+        """All channels are in alarm, and the driver gives no samples with it: the clock says how many are missing."""
+        now_ns, end = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW), self._sample + BLOCK
+        behind = self._time.missing(end, now_ns)
+        if not behind:
+            self._time.arrived(end, now_ns)  # Begun in alarm: from here on.
+        raw = self._made(channels, events)
+        self._held.extend([replace(raw, events=())] * (behind // BLOCK))
+        return raw
+
+    def _look_after(self, channels: Channels, events: list[LineEvent]) -> None:
+        """What does not come of itself: an alarm that became another, a span that fell behind by a block."""
+        if self._alarms.any_standing and self._blocks % _ASK_ALARMS_BLOCKS == 0:
+            events += self._look(np.flatnonzero(self._alarms.standing).tolist())
+        if self._slips.pending or channels.got < len(self.ports):
+            self.counts.slips += self._slips.seen(channels.result, self._spans, channels.late_blocks)
 
     def _made(self, channels: Channels, events: list[LineEvent]) -> "_Raw":
         self._ask_again(channels, events)
@@ -261,8 +261,8 @@ class DahdiCard:
             status[missing] = ChannelStatus.LATE
             channels.owed[result == Result.LATE] += 1
         down = (result == Result.LEFT_OUT) | (result == Result.GONE)
-        if down.any() or self._alarmed.any():
-            down |= self._alarmed
+        if down.any() or self._alarms.any_standing:
+            down |= self._alarms.deaf
             status[down] = ChannelStatus.DOWN
         filler = status != ChannelStatus.OK
         if filler.any():
@@ -273,7 +273,7 @@ class DahdiCard:
         events: list[LineEvent] = []
         if not found:
             return events
-        known = codes()
+        known, alarmed = codes(), []
         for event in found:
             place, code = event.channel, event.code
             if code == known.overrun:
@@ -281,12 +281,7 @@ class DahdiCard:
                     self._until_gap = BUFFERS
                     self.counts.overruns += 1
             elif code in (known.alarm, known.no_alarm):
-                self._alarmed[place] = code == known.alarm
-                self._any_alarmed = bool(self._alarmed.any())
-                change = LineEventKind.ALARM if code == known.alarm else LineEventKind.CLEAR
-                events.append(LineEvent(self._sample, place, change))
-                if change is LineEventKind.CLEAR:
-                    events += self._hook_after_alarm(place)
+                alarmed.append(place)
             else:
                 kind = meaning(self._sees[place], code, known)
                 if kind is LineEventKind.POLARITY:
@@ -294,6 +289,16 @@ class DahdiCard:
                 if kind is not None:
                     value = int(self._reversed[place]) if kind is LineEventKind.POLARITY else 0
                     events.append(LineEvent(self._sample, place, kind, value))
+        return [*events, *self._look(alarmed)] if alarmed else events
+
+    def _look(self, places: list[int]) -> list[LineEvent]:
+        """What has become of the alarms of these."""
+        events: list[LineEvent] = []
+        for place in self._alarms.look(places):
+            deaf = bool(self._alarms.deaf[place])
+            events.append(LineEvent(self._sample, place, LineEventKind.ALARM if deaf else LineEventKind.CLEAR))
+            if not deaf:
+                events += self._hook_after_alarm(place)
         return events
 
     def _hook_after_alarm(self, place: int) -> list[LineEvent]:
@@ -384,8 +389,9 @@ class DahdiCard:
         clear = info.signalling is Signalling.CLEAR
         channels.open(place, law=self.law, clear=clear, write=port.role is not Role.TAP)
         self._sees[place], self._spans[place] = info.signalling, info.span
-        self._alarmed[place] = "red" in info.alarms
-        self._any_alarmed = bool(self._alarmed.any())
+        if self._alarms.look([place]):
+            kind = LineEventKind.ALARM if self._alarms.deaf[place] else LineEventKind.CLEAR
+            self._pending.append(LineEvent(self._sample, place, kind))
         self._lifted[place] = False
         self._pending += self._hook(place, info)
 

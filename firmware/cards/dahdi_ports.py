@@ -36,9 +36,11 @@ def check(card: str, law: Law, port: Port, info: dahdi.Channel) -> None:
         Role.STATION: (Signalling.TELEPHONE,),
     }
     if info.signalling not in fits[port.role]:
+        bundled = "; channels of E1 or T1 want bchan= there, for clear= bundles them into one"
         raise CardError(
             f"{card}: DAHDI channel {port.channel} ({info.name}) signals as {info.signalling.value}, "
             f"which is no {port.role.value}. Remedy: another role, or another signalling in /etc/dahdi/system.conf"
+            + (bundled if info.signalling is Signalling.OTHER else "")
         )
 
 

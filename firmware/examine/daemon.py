@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from firmware.examine import Finding, graded
 
-_LOSSES: Final = ("overruns", "lost_interrupts", "late_blocks", "events_lost")
+_LOSSES: Final = ("overruns", "lost_interrupts", "late_blocks", "slips", "events_lost")
 """Of what a card counts, that by which something was lost."""
 
 

@@ -54,7 +54,7 @@ def test_a_dahdi_card_names_the_spans_its_lines_are_on_and_no_others(monkeypatch
     monkeypatch.setattr(dahdi, "version", lambda: Version("2.11.1", "OSLEC"))
     monkeypatch.setattr(dahdi, "spans", lambda: spans)
     card = DahdiCard("dahdi0", (5, 6, 7), [Port(4), Port(5), Port(6)])
-    card._spans = [1, 2, 2]
+    card._spans[:] = [1, 2, 2]
     report = card.report()
     assert report.driver == "DAHDI 2.11.1"
     assert report.spans == (

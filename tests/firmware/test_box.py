@@ -11,7 +11,7 @@ import pytest
 
 from firmware import health
 from firmware.box import Box
-from firmware.cards import BLOCK, Block, Law
+from firmware.cards import BLOCK, Block, CardReport, Law
 from firmware.clock import SystemClock
 from firmware.config import CardConfig, Config, LineConfig
 from recorder.ledger import Ledger
@@ -64,6 +64,30 @@ def test_a_card_that_hangs_without_a_word_is_an_alarm(tmp_path: Path, monkeypatc
             assert "card tap0 has delivered nothing" in sentence, "and systemd may start the daemon again"
             card.let_go.set()
             await asyncio.to_thread(wait_for, "its end", lambda: not is_open())
+        finally:
+            card.let_go.set()
+            await asyncio.to_thread(box.stop)
+
+    asyncio.run(run())
+
+
+class SlippingCard(HangingCard):
+    """Two of its spans run apart."""
+
+    def report(self) -> CardReport:
+        return CardReport(counts={"slips": 2})
+
+
+def test_spans_whose_clocks_run_apart_are_an_alarm(tmp_path: Path) -> None:
+    card, clock, rng = SlippingCard(), SystemClock(), random.Random(1)
+
+    async def run() -> None:
+        config = Config(cards=(CardConfig(name=card.name, lines=1),), lines=(LineConfig(number=1),))
+        box = Box(tmp_path, config, clock, rng, Ledger.open(tmp_path, clock, rng), [card])
+        box.start()
+        try:
+            box.look_after_cards()
+            assert box.alarms.is_open("clocks_apart", "card tap0")
         finally:
             card.let_go.set()
             await asyncio.to_thread(box.stop)

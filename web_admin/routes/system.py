@@ -12,7 +12,7 @@ from web_admin.i18n import Locale
 from web_admin.render import PageError, done, page
 from web_admin.routes.entry import NAME, ROLES, name_of
 
-SHOWN_COUNTS = ("overruns", "lost_interrupts", "late_blocks", "late_samples", "events_lost", "begun_anew")
+SHOWN_COUNTS = ("overruns", "lost_interrupts", "late_blocks", "slips", "late_samples", "events_lost", "begun_anew")
 """Figures of a card that are worth a look when they are not 0."""
 ORDER = {"critical": 0, "major": 1, "minor": 2, "warning": 3}
 
