@@ -19,7 +19,7 @@ from web_admin.app import routes
 from web_admin.timeline import Entry, folded
 
 ROUTES = [route for route in routes() if isinstance(route, Route) and route.path != "/health"]
-PLACE = {"line": "1", "name": "nobody", "alarm": "1"}
+PLACE = {"step": "on_hook", "line": "1", "name": "nobody", "alarm": "1"}
 
 
 # Setting up and signing in --------------------------------------------------------------------------------------------
