@@ -25,7 +25,7 @@ from recorder.model import Query, Recording, State
 log = logging.getLogger(__name__)
 
 BEHIND = ("extension", "handset")
-MOST_COMPARED = 32
+MOST_COMPARED = 64
 """Recordings of the other side that are compared with one, those first that end most nearly when it does."""
 MOST_LEFT = 200
 LEFT_S = 60.0

@@ -166,7 +166,8 @@ def _link(txn: Any, tables: Tables, entry: Entry) -> None:
     if row is None or principal is None or row.copy_of is not None:
         return
     tb.put_row(txn, tables, replace(row, copy_of=Copy(handle=principal.handle, line=principal.line)))
-    copies = sorted([*principal.copies, Copy(handle=row.handle, line=row.line)], key=lambda copy: copy.handle)
+    copies = [*principal.copies, Copy(handle=row.handle, line=row.line)]
+    copies.sort(key=lambda copy: (copy.line, copy.handle))
     tb.put_row(txn, tables, replace(principal, copies=tuple(copies)))
 
 

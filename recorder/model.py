@@ -209,7 +209,7 @@ class Recording(msgspec.Struct, frozen=True, kw_only=True):
     copy_of: Copy | None = None
     """The principal: the recording of the same call that counts, on the PBX's trunk line."""
     copies: tuple[Copy, ...] = ()
-    """The recordings of which this one is the principal, by handle."""
+    """The recordings of which this one is the principal, by line."""
 
     @property
     def duration_s(self) -> float:

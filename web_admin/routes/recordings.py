@@ -293,7 +293,8 @@ async def trash(request: Request) -> Response:
         raise PageError(409, "not_trashed", failed[0]["message"] if failed else "")
     what, left = locale.count("count.recordings", len(gone)), await asyncio.to_thread(_left, box_of(request), gone)
     if left:
-        return done(request, to, Flash("done.trashed_copy_left", {"what": what, "lines": left}, gone))
+        key = "done.trashed_copies_left" if "," in left else "done.trashed_copy_left"
+        return done(request, to, Flash(key, {"what": what, "lines": left}, gone))
     return done(request, to, Flash("done.trashed", {"what": what}, gone))
 
 
