@@ -1,18 +1,16 @@
-"""What the control socket can be asked, as docs/control.md says: each command is a request type and what it does.
+"""What the control socket can be asked, as docs/control.md says, and what is done then; the types are in `requests`.
 
-The types are the check: a field that is missing, unknown or wrong is refused before anything is done. A command that
-changes something is entered in the journal under its actor. The page's word is taken for its users; for the console
-it is the kernel's word that counts.
+A command that changes something is entered in the journal under its actor. The page's word is taken for its users; for
+the console it is the kernel's word that counts.
 """
 
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Meta
 
 from firmware import health, streams
 from firmware.alarms import report_of
@@ -22,8 +20,36 @@ from firmware.cards.simulated import SimulatedCard
 from firmware.control import Peer, Refusal, Room
 from firmware.engine import EngineError, UnknownLineError
 from firmware.learning import LEARNED, Learning
-from firmware.sheet.sealed import PURPOSE, Verdict, canonical
-from firmware.wire import Fields, LearnStep, Measurement
+from firmware.requests import (
+    Accept,
+    AcknowledgeAlarm,
+    Act,
+    EnterOperation,
+    Key,
+    LearnApply,
+    LearnBegin,
+    LearnMeasure,
+    LearnPropose,
+    Link,
+    Listen,
+    PutUser,
+    Request,
+    SetTags,
+    SetupCheck,
+    SetupFinish,
+    SimCall,
+    SimCut,
+    SimReplay,
+    SimScenario,
+    Trash,
+    Undelete,
+    Unlink,
+    User,
+    Watch,
+    WriteNote,
+)  # fmt: skip
+from firmware.sheet.sealed import PURPOSE, canonical
+from firmware.wire import Fields
 from recorder.access import Person
 from recorder.errors import NotFoundError, RecorderError, RefusedError
 from recorder.ledger import Ledger
@@ -34,157 +60,6 @@ WRONG_CODE_S = 1.0
 
 T = TypeVar("T")
 R = TypeVar("R", bound="Request")
-Handle = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
-Handles = Annotated[list[Handle], Meta(min_length=1, max_length=500)]
-LineNumber = Annotated[int, Meta(ge=1)]
-Name = Annotated[str, Meta(min_length=1, max_length=64)]
-Dialled = Annotated[str, Meta(pattern="^[0-9*#]{1,20}$")]
-Interval = Annotated[int, Meta(ge=200, le=5000)]
-
-
-class Request(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    pass
-
-
-class Actor(Request):
-    kind: Literal["user", "console"]
-    name: Name
-
-
-class Act(Request):
-    """A request that changes something."""
-
-    actor: Actor
-
-
-class Watch(Request):
-    what: Annotated[list[Literal["lines", "alarms", "recordings", "durable", "marks"]], Meta(min_length=1)]
-    interval_ms: Interval = 500
-
-
-class Listen(Request):
-    line: LineNumber
-
-
-class Key(Act):
-    line: LineNumber
-    on: bool
-
-
-class Trash(Act):
-    handles: Handles
-    reason: Annotated[str, Meta(max_length=200)]
-
-
-class Undelete(Act):
-    handles: Handles
-
-
-class WriteNote(Act):
-    handle: Handle
-    text: Annotated[str, Meta(min_length=1, max_length=4000)]
-
-
-class SetTags(Act):
-    handle: Handle
-    tags: Annotated[list[Annotated[str, Meta(min_length=1, max_length=40)]], Meta(max_length=20)]
-
-
-class Link(Act):
-    handle: Handle
-    principal: Handle
-
-
-class Unlink(Act):
-    handle: Handle
-
-
-class EnterOperation(Act):
-    act: Literal["listen", "export", "search", "sign_in", "sign_out", "sign_in_failed"]
-    handle: Handle | None = None
-    detail: dict[str, Any] = {}
-
-
-class Accept(Act):
-    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-    verdict: Verdict
-    lines: Annotated[int, Meta(ge=0)]
-
-
-class AcknowledgeAlarm(Act):
-    alarm: str
-
-
-class User(Request):
-    """An account as the page describes it; what is left out stays as it is."""
-
-    name: Name
-    password_hash: str | None = None
-    roles: list[str] | None = None
-    language: str | None = None
-    enabled: bool | None = None
-
-
-class SetupCheck(Request):
-    code: str
-
-
-class SetupFinish(Act):
-    code: str
-    user: User
-
-
-class PutUser(Act):
-    user: User
-
-
-class LearnBegin(Request):
-    line: LineNumber
-
-
-class LearnMeasure(Request):
-    line: LineNumber
-    step: LearnStep
-    seconds: Annotated[float, Meta(ge=1, le=30)] = 5.0
-    before: list[Measurement] = []
-
-
-class LearnPropose(Request):
-    line: LineNumber
-    measurements: list[Measurement]
-
-
-class LearnApply(Act):
-    """What is left out stays as it is. Only the trigger may say what starts a recording by itself."""
-
-    line: LineNumber
-    trigger: Literal["voltage", "vox"] | None = None
-    off_hook_volts: float | None = None
-    cut_volts: float | None = None
-    vox_level_dbm0: float | None = None
-
-
-class SimCall(Request):
-    line: LineNumber
-    audio: str
-    caller: Dialled | None = None
-    callee: Dialled | None = None
-    law_exact: bool = True
-    answer_after_s: Annotated[float, Meta(ge=0, le=600)] | None = None
-
-
-class SimReplay(Request):
-    folder: str
-    over_s: Annotated[float, Meta(gt=0)] | None = None
-
-
-class SimScenario(Request):
-    on: bool
-
-
-class SimCut(Request):
-    line: LineNumber
-    on: bool
 
 
 class Commands:

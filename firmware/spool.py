@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from firmware.commands import Actor, EnterOperation
+from firmware.requests import Actor, EnterOperation
 from recorder.errors import RefusedError
 from recorder.ledger import Ledger
 from recorder.spool import chained
