@@ -36,7 +36,7 @@ defaultzone=cn
 """
 PACKAGES = (
     "numpy", "cffi", "lmdb", "msgspec", "sdnotify", "rich", "soundfile", "soxr", "cryptography", "tzdata",
-    "argon2-cffi", "pycparser", "pytest", "pytest-timeout",
+    "argon2-cffi", "pycparser", "tomlkit", "pytest", "pytest-timeout",
 )  # fmt: skip
 FILES = (
     "pyproject.toml",
