@@ -62,6 +62,37 @@ def test_a_line_that_is_not_described_is_added_at_the_end() -> None:
     assert parse(changed).lines[3] == parse(text).lines[3]
 
 
+MIXED = """[[line]]   # of the first card
+number = 1
+
+# the director, never to be moved
+[[line]]
+number = 2
+# nothing else is known of it
+
+[[card]]   # bought in May
+kind = "simulated"
+lines = 3
+
+[[line]]
+number = 3
+# the end
+"""
+
+
+@pytest.mark.parametrize(("number", "header"), [(1, "number = 1"), (2, "number = 2"), (3, "number = 3")])
+def test_tables_stay_in_their_order_and_comments_above_what_they_speak_of(number: int, header: str) -> None:
+    assert with_line(MIXED, number, {"cut_volts": 2.0}) == MIXED.replace(header, f"{header}\ncut_volts = 2.0")
+
+
+@pytest.mark.parametrize("text", ["line = []\n", "line = [\n  {number = 2}, # the second\n]\n", "[[line]]\nnumber = 2"])
+def test_a_line_is_added_to_whatever_there_is(text: str) -> None:
+    changed = with_line(text, 1, {"cut_volts": 2.0})
+    assert [line for line in changes(text, changed) if line.startswith("-") and "[]" not in line] == []
+    assert parse(changed).lines[0].recording.cut_volts == 2.0
+    assert parse(changed).lines[1:] == parse(text).lines[1:]
+
+
 @pytest.mark.parametrize(
     "text",
     [
