@@ -2,8 +2,8 @@
 
 `Engine` is handed everything it needs (cards, clocks, ledger, randomness, where to publish and to raise alarms),
 starts one pump for each card and one writer for all, and answers for them: what each line is doing, whether the path
-is well, a key that was pressed, a live listener. Its methods may be called from any thread; none but `key`, `wait`
-and `stop` waits.
+is well, a key that was pressed, a live listener. Its methods may be called from any thread; none but `key`,
+`configure`, `wait` and `stop` waits.
 """
 
 import gc
@@ -210,7 +210,7 @@ class Engine:
 
     def configure(self, line: int, recording: RecordingConfig) -> bool:
         """Gives a line other thresholds, or another trigger, from its next block on. False where that cannot be now:
-        its card stands still, or a recording runs that another trigger began. Raises `UnknownLineError`."""
+        its card stands still, or the trigger is another and a call goes on. Raises `UnknownLineError`."""
         pump, _, channel = self._found(line)
 
         def change() -> str | None:
@@ -220,10 +220,12 @@ class Engine:
 
         if pump.figures.state != "running":
             return False
+        future = pump.ask(change)
         try:
-            return pump.ask(change).result(KEY_WITHIN_S) is not None
+            return future.result(KEY_WITHIN_S) is not None
         except NoAnswer:
-            return False
+            # Withdrawn, so that it does not come about later unseen; unless it is being done at this moment.
+            return not future.cancel() and future.result() is not None
 
     def _gone(self, listener: Listener) -> None:
         if listener in self._listeners:

@@ -89,29 +89,53 @@ class Learning:
         return {"proposal": propose(by_step, config.recording, config.kind, config.role)}
 
     async def apply(self, line: int, values: Mapping[str, float | str], who: str) -> Fields:
-        """The change is in the journal and on the disk when this returns; `live` says whether it acts already."""
-        config = self._line(line)
+        """The change is in the journal and on the disk when this returns; `live` says whether it acts already. Once
+        begun it goes to its end, even where its client goes: file and running line are not left apart."""
+        return await asyncio.shield(self._apply(line, values, who))
+
+    async def _apply(self, line: int, values: Mapping[str, float | str], who: str) -> Fields:
         async with self._changing:
+            config = self._line(line)
             text, changed = await asyncio.to_thread(self._prepared, line, values)
             detail = {"line": line, "changed": changed}
-            entry = self._box.ledger.submit(lambda ledger: ledger.operation("configure", who, None, detail))
-            await asyncio.wrap_future(entry)
-            await asyncio.to_thread(save, self._path, text)
+            await self._enter(who, detail)
+            try:
+                await asyncio.to_thread(save, self._path, text)
+            except OSError as error:
+                await self._enter(who, {**detail, "failed": error.strerror})
+                raise Refusal(
+                    "refused", f"Line {line} was not changed: {self._path} cannot be written ({error.strerror}).",
+                    "Give the disk room, and the daemon the right to write in that folder.",
+                ) from error  # fmt: skip
             recording = replace(config.recording, **values)  # type: ignore[arg-type]
             live = await asyncio.to_thread(self._box.engine.configure, line, recording)
             if live:
                 self._box.config = _with(self._box.config, replace(config, recording=recording))
         return {"changed": changed, "live": live, "file": str(self._path)}
 
+    async def _enter(self, who: str, detail: Fields) -> None:
+        entry = self._box.ledger.submit(lambda ledger: ledger.operation("configure", who, None, detail))
+        await asyncio.wrap_future(entry)
+
     def _prepared(self, line: int, values: Mapping[str, float | str]) -> tuple[str, dict[str, list[Any]]]:
         """The file as it shall be, and what changes in it."""
         try:
             text = self._path.read_bytes().decode()
-            before = parse(text, str(self._path)).lines
+            before = parse(text, str(self._path))
+            if _wiring(before) != _wiring(self._box.config):
+                raise Refusal(
+                    "refused", f"Line {line} was not changed: the cards in {self._path} are not those that run, so the "
+                    "number may stand for another line there.", "Start the daemon again, then learn the line.",
+                )  # fmt: skip
             new = with_line(text, line, values, str(self._path))
-        except (ConfigError, UnicodeDecodeError) as error:
+        except ConfigError as error:
             raise Refusal("refused", f"Line {line} was not changed: {error}", "`linekeep config check`.") from error
-        known = before[line - 1].recording
+        except (OSError, UnicodeDecodeError) as error:
+            raise Refusal(
+                "refused", f"Line {line} was not changed: {self._path} cannot be read: {error}.",
+                "It must be UTF-8 text that the daemon may read.",
+            ) from error  # fmt: skip
+        known = before.lines[line - 1].recording
         return new, {key: [getattr(known, key), value] for key, value in values.items()}
 
     def _line(self, line: int) -> LineConfig:
@@ -131,6 +155,11 @@ def _volts(config: LineConfig, probe: Probe) -> float | None:
 
 def _by_step(measurements: Sequence[Measurement]) -> dict[Step, Measurement]:
     return {Step(each.step): each for each in measurements}
+
+
+def _wiring(config: Config) -> list[tuple[object, ...]]:
+    """What makes a line's number that of a certain wire."""
+    return [(card.kind, card.name, card.lines, card.channels) for card in config.cards]
 
 
 def _with(config: Config, line: LineConfig) -> Config:

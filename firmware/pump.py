@@ -340,7 +340,8 @@ class Pump:
         with self._lock:
             asked, self._asked = self._asked, []
         for act, future in asked:
-            future.set_result(act())
+            if future.set_running_or_notify_cancel():
+                future.set_result(act())
 
     def _stamp(self, end: int, block: Block | None) -> None:
         """The time of sample `end`: that of the earliest arrivals, not of a block that was late."""

@@ -133,9 +133,10 @@ class Switch:
 
     def configure(self, channel: int, recording: RecordingConfig) -> str | None:
         """Other thresholds or another trigger for a line, from the next block on: the trigger. None, and nothing is
-        changed, where a recording runs that another trigger began."""
+        changed, where it is another trigger and a call or recording goes on: that is ended as it was begun, and a call
+        that sound was to begin would not be begun by its hook any more."""
         line = self.lines[channel]
-        if line.live is not None and recording.trigger != line.config.recording.trigger:
+        if recording.trigger != line.config.recording.trigger and (line.live is not None or line.calls.in_call):
             return None
         line.config = replace(line.config, recording=recording)
         line.calls.configure(recording)

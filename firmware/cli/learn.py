@@ -173,7 +173,7 @@ def _outcome(line: int, applied: dict[str, Any] | None) -> str:
     if applied["live"]:
         return f"Line {line}: written to {applied['file']}, and in force now."
     return (
-        f"Line {line}: written to {applied['file']}. Not yet in force: a call on it is being recorded, or its card "
+        f"Line {line}: written to {applied['file']}. Not yet in force: a call or recording goes on, or its card "
         "stands still. It takes effect when the daemon is started again, or when this is learned again after the call."
     )
 

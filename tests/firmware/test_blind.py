@@ -7,7 +7,7 @@ from firmware.cards import LineEventKind
 from firmware.config import RecordingConfig
 from recorder.model import StopReason, Trigger
 from tests.firmware.rig import RATE as S
-from tests.firmware.rig import Result, ScriptedCard, noise, run
+from tests.firmware.rig import Result, Rig, ScriptedCard, noise, run
 
 NAN = float("nan")
 
@@ -176,3 +176,20 @@ def test_a_line_that_is_always_recorded_or_by_key_needs_no_hook(tmp_path: Path) 
         card.lay(4 * S, talk(4))
         result = run(tmp_path / recording.trigger, card, recording)
         assert len(result.files) == files and told(result) == []
+
+
+def test_another_trigger_waits_for_the_end_of_a_call_that_is_not_yet_recorded(tmp_path: Path) -> None:
+    """A silent call that sound was to record: its hook, which was seen long ago, would not begin a recording."""
+    card = ScriptedCard(30)
+    card.lift(2 * S, 20 * S)
+    card.lay(10 * S, talk(8))
+    rig = Rig(tmp_path, card, RecordingConfig(trigger="vox"))
+    switch, other = rig.engine.pumps[0].switch, RecordingConfig(trigger="voltage")
+    taken: list[str | None] = []
+    for second in (6, 28):
+        card.before = {**card.before, second * 50: lambda: taken.append(switch.configure(0, other))}
+    result = rig.run()
+    assert taken == [None, "voltage"]
+    (file,) = result.files
+    assert file.start.trigger is Trigger.VOX and file.start.first_sample == 8 * S, "with its pre-roll"
+    no_fault(result)

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from firmware import health
+from firmware import engine, health
 from firmware.box import Box
 from firmware.cards import BLOCK, Block, CardReport, Law
 from firmware.clock import SystemClock
-from firmware.config import CardConfig, Config, LineConfig
+from firmware.config import CardConfig, Config, LineConfig, RecordingConfig
+from firmware.config_file import load, save
+from firmware.learning import Learning
 from recorder.ledger import Ledger
 from tests.box import wait_for
 
@@ -91,5 +93,58 @@ def test_spans_whose_clocks_run_apart_are_an_alarm(tmp_path: Path) -> None:
         finally:
             card.let_go.set()
             await asyncio.to_thread(box.stop)
+
+    asyncio.run(run())
+
+
+def test_thresholds_that_a_hanging_card_could_not_take_are_not_taken_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever was told that they are not in force must not find them in force."""
+    monkeypatch.setattr(engine, "KEY_WITHIN_S", 0.1)
+    card, clock, rng = HangingCard(), SystemClock(), random.Random(1)
+
+    async def run() -> None:
+        config = Config(cards=(CardConfig(name=card.name, lines=1),), lines=(LineConfig(number=1),))
+        box = Box(tmp_path, config, clock, rng, Ledger.open(tmp_path, clock, rng), [card])
+        box.start()
+        try:
+            wait_for("the first block", lambda: box.engine.health().cards[0].blocks)
+            assert not box.engine.configure(1, RecordingConfig(trigger="vox"))
+            card.let_go.set()
+            wait_for("more blocks", lambda: box.engine.health().cards[0].blocks > 3)
+            assert box.engine.snapshots()[0].armed == "voltage"
+            assert box.engine.configure(1, RecordingConfig(trigger="vox"))
+            assert box.engine.snapshots()[0].armed == "vox"
+        finally:
+            card.let_go.set()
+            box.stop()
+
+    asyncio.run(run())
+
+
+def test_a_change_of_thresholds_goes_to_its_end_though_its_client_has_gone(tmp_path: Path) -> None:
+    card, clock, rng = HangingCard(), SystemClock(), random.Random(1)
+    card.let_go.set()
+    path = tmp_path / "linekeep.toml"
+
+    async def run() -> None:
+        config = save(path, f'[[card]]\nkind = "simulated"\nname = "{card.name}"\nlines = 1\n')
+        box = Box(tmp_path, config, clock, rng, Ledger.open(tmp_path, clock, rng), [card])
+        box.start()
+        try:
+            learning = Learning(box, path)
+            asked = asyncio.ensure_future(learning.apply(1, {"off_hook_volts": 22.0}, "user:admin"))
+            await asyncio.sleep(0)
+            asked.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asked
+            answer = await learning.apply(1, {"cut_volts": 2.0}, "user:admin")
+            assert answer["live"] and answer["changed"] == {"cut_volts": [3.0, 2.0]}
+            assert load(path) == box.config
+            recording = box.config.lines[0].recording
+            assert (recording.off_hook_volts, recording.cut_volts) == (22.0, 2.0)
+        finally:
+            box.stop()
 
     asyncio.run(run())

@@ -1,5 +1,6 @@
 """The wizard on a running box: measured on a simulated line, written to the file, in force at once and later."""
 
+import asyncio
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,7 +12,7 @@ import pytest
 
 from dsp import g711
 from firmware.config_file import load
-from firmware.wire import DaemonError
+from firmware.wire import AsyncClient, DaemonError
 from recorder.catalogue import Catalogue
 from recorder.model import Query, Recording, Trigger
 from recorder.wav import load as load_recording
@@ -197,3 +198,49 @@ def test_another_trigger_waits_for_the_end_of_a_recording(box: Box, wave: Path) 
     assert snapshot(box, 3)["armed"] == "vox"
     box.call("sim.call", line=3, audio=str(wave), callee="95", law_exact=False)
     assert wait_for("a recording by sound", lambda: snapshot(box, 3)["trigger"]) == "vox"
+
+
+def test_two_administrators_at_once_take_nothing_from_each_other(box: Box) -> None:
+    async def both() -> None:
+        client = await AsyncClient.connect(box.data)
+        try:
+            await asyncio.gather(
+                client.call("learn.apply", line=4, actor=ME, off_hook_volts=21.0),
+                client.call("learn.apply", line=4, actor=ME, vox_level_dbm0=-44.0),
+            )
+        finally:
+            await client.close()
+
+    asyncio.run(both())
+    now = box.call("learn.begin", line=4)["now"]
+    assert (now["off_hook_volts"], now["vox_level_dbm0"]) == (21.0, -44.0)
+    recording = load(box.data / "linekeep.toml").lines[3].recording
+    assert (recording.off_hook_volts, recording.vox_level_dbm0) == (21.0, -44.0)
+
+
+def test_a_file_of_other_cards_is_not_changed(box: Box) -> None:
+    """A card before the others makes every number that of another wire."""
+    path = box.data / "linekeep.toml"
+    before = path.read_bytes()
+    other = b'[[card]]\nkind = "simulated"\nname = "new"\nlines = 2\n\n' + before
+    path.write_bytes(other)
+    with pytest.raises(DaemonError, match=r"the cards in .* are not those that run"):
+        box.call("learn.apply", line=1, actor=ME, off_hook_volts=20.0)
+    assert path.read_bytes() == other
+    path.write_bytes(before)
+
+
+def test_a_file_that_cannot_be_written_is_named_and_the_journal_says_so(box: Box) -> None:
+    path, former = box.data / "linekeep.toml", box.data / "linekeep.toml.1"
+    before = path.read_bytes()
+    former.unlink(missing_ok=True)
+    former.mkdir()
+    with pytest.raises(DaemonError, match=r"linekeep\.toml cannot be written") as refused:
+        box.call("learn.apply", line=1, actor=ME, off_hook_volts=20.0)
+    assert refused.value.code == "refused"
+    former.rmdir()
+    assert path.read_bytes() == before
+    assert box.call("learn.begin", line=1)["now"]["off_hook_volts"] == 5.0
+    with closing(Catalogue.open_readonly(box.data)) as catalogue:
+        entry = next(each for each in catalogue.operations() if each.act == "configure")
+    assert entry.detail["failed"] == "Is a directory"
