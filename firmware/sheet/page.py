@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError
 
 from firmware.sheet.document import CheckSheet, LineSheet, Sheet, Statement
 from firmware.sheet.sealed import Sealed, SheetError
@@ -81,6 +81,14 @@ def draw(sealed: Sealed) -> str:
         statement = msgspec.convert(sealed.stated, Statement)
     except msgspec.ValidationError as error:
         raise SheetError(f"it does not say what a sheet says ({error})") from error
+    try:
+        return _drawn(sealed, sheet, statement)
+    except (ValueError, OverflowError, OSError, TemplateError) as error:
+        # Whoever has a key of his own may sign any number, also one that is no time and none that can be written.
+        raise SheetError(f"what it says cannot be shown ({error})") from error
+
+
+def _drawn(sealed: Sealed, sheet: Sheet, statement: Statement) -> str:
     words = Words(sheet.language)
     zone = timezone(timedelta(seconds=sheet.utc_offset_s))
     checks = [one.check for one in sheet.lines[0].checks] if sheet.lines else []

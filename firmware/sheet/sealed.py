@@ -117,7 +117,7 @@ def check(page: str, draw: Callable[[Sealed], str]) -> Checked:
 def _object(text: str, part: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise SheetError(f"its part `{part}` is no JSON object ({error})") from error
 
 

@@ -116,20 +116,46 @@ def test_a_file_that_is_no_sheet_is_named(tmp_path: Path, before: str, after: st
         sealed.check(text.replace(before, after), page.draw)
 
 
+def bare(box: identity.Identity, text: str, said: str) -> str:
+    """A file that carries these texts, and the key's good signature."""
+    parts = {
+        "sheet": text, "statement": said, "public-key": f'"{box.public.hex()}"',
+        "signature": f'"{box.sign(sealed.PURPOSE, said.encode()).hex()}"',
+    }  # fmt: skip
+    return "".join(f'<script type="application/json" id="{name}">{text}</script>' for name, text in parts.items())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"utc_offset_s": 10**9}, {"from_utc_ns": 10**30}, {"until_utc_ns": -(10**30)}, {"limits": {}},
+        {"disk_free_bytes": 10**400}, {"lines": [line(1, failed("sound", "too_quiet", level_dbm0=10**400))]},
+    ],
+    ids=lambda change: next(iter(change)),
+)  # fmt: skip
+def test_numbers_that_nobody_can_write_are_no_sheet(tmp_path: Path, change: dict[str, Any]) -> None:
+    box = identity.load_or_make(tmp_path)
+    made = signed(tmp_path, sheet([line(1)]))
+    text = sealed.canonical(msgspec.to_builtins({**made.told, **change}))
+    said = sealed.canonical({**made.stated, "sha256": sealed.digest(text)})
+    with pytest.raises(SheetError, match="cannot be shown"):
+        sealed.check(bare(box, text, said), page.draw)
+
+
+def test_a_sheet_nested_without_end_is_no_sheet(tmp_path: Path) -> None:
+    nested = f'{{"format":"{sealed.FORMAT}","why":{"[" * 50_000}{"]" * 50_000}}}'
+    with pytest.raises(SheetError, match="no JSON object"):
+        sealed.check(bare(identity.load_or_make(tmp_path), nested, "{}"), page.draw)
+
+
 def test_what_a_stranger_signed_cannot_break_the_drawing(tmp_path: Path) -> None:
     """It is good JSON with a good signature, but not what a sheet says."""
     box = identity.load_or_make(tmp_path)
     for value in ({"format": sealed.FORMAT}, {**msgspec.to_builtins(sheet([line(1)])), "more": 1}):
         text = sealed.canonical(value)
         said = sealed.canonical({"sha256": sealed.digest(text), "fingerprint": box.fingerprint})
-        made = Sealed(text, said, box.sign(sealed.PURPOSE, said.encode()).hex(), box.public.hex())
-        parts = {
-            "sheet": made.sheet, "statement": made.statement, "signature": f'"{made.signature}"',
-            "public-key": f'"{made.public_key}"',
-        }  # fmt: skip
-        file = "".join(f'<script type="application/json" id="{name}">{text}</script>' for name, text in parts.items())
         with pytest.raises(SheetError, match="does not say"):
-            sealed.check(file, page.draw)
+            sealed.check(bare(box, text, said), page.draw)
     lacking = sheet([line(1, failed("sound", "volts_near"))])
     with pytest.raises(SheetError, match="lacks a figure"):
         drawn(tmp_path, lacking)
