@@ -59,10 +59,7 @@ def make(box: Box, out: Output, arguments: argparse.Namespace, tests: list[LineT
     fields = {"sha256": sealed.digest(text), "verdict": sheet.verdict, "lines": len(sheet.lines)}
     answer = box.call("accept", actor=actor(), **fields)
     signed = Sealed(text, answer["statement"], answer["signature"], answer["public_key"])
-    with path.open("x", encoding="utf-8") as file:
-        file.write(page.draw(signed))
-        file.flush()
-        os.fsync(file.fileno())
+    _write(path, page.draw(signed).encode())
     if out.json:
         out.document({"file": str(path), "statement": signed.stated, "sheet": signed.told})
     else:
@@ -72,6 +69,19 @@ def make(box: Box, out: Output, arguments: argparse.Namespace, tests: list[LineT
         why = "; ".join(f"{one.what.replace('_', ' ')} {one.which}".rstrip() for one in sheet.why)
         out.pairs([("verdict", verdict), ("because", why), ("sheet", str(path)), ("key", signed.stated["fingerprint"])])
     return Exit.OK if sheet.verdict == "accepted" else Exit.NO
+
+
+def _write(path: Path, content: bytes) -> None:
+    """A new file, all of it on the disk, or none."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        with open(fd, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(fd)
+    except OSError as error:
+        path.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _line_row(line: LineSheet) -> tuple[str | int, ...]:

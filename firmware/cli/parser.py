@@ -5,6 +5,7 @@ need not wait for numpy.
 """
 
 import argparse
+import unicodedata
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -70,6 +71,19 @@ def line_numbers(text: str) -> tuple[int, ...]:
             raise argparse.ArgumentTypeError(f"{part} goes backwards")
         lines.update(numbers)
     return tuple(sorted(lines))
+
+
+def printable(text: str) -> str:
+    """As it may stand on paper."""
+    if any(unicodedata.category(char) in ("Cc", "Cs") for char in text):
+        raise argparse.ArgumentTypeError("a name is text in UTF-8 without control characters")
+    return text
+
+
+def dialled(text: str) -> str:
+    if text.strip("0123456789*#ABCD"):
+        raise argparse.ArgumentTypeError(f"{text} is not what can be dialled: digits, *, #, A to D")
+    return text
 
 
 def build() -> argparse.ArgumentParser:
@@ -202,9 +216,11 @@ def _hardware(add: Add, group: Group) -> None:
     )
     accept.add_argument("--lines", metavar="1-8", type=line_numbers, help="these lines (1-8, 1,3,5); else all enabled")
     accept.add_argument("--watch", metavar="TIME", type=duration, help="ask nothing: fill in what happens (30m)")
-    accept.add_argument("--digits", metavar="DIGITS", default="", help="what will be dialled on every line")
-    accept.add_argument("--installer", metavar="NAME", default="")
-    accept.add_argument("--customer", metavar="NAME", default="")
+    accept.add_argument(
+        "--digits", metavar="DIGITS", type=dialled, default="", help="what will be dialled on every line"
+    )
+    accept.add_argument("--installer", metavar="NAME", type=printable, default="")
+    accept.add_argument("--customer", metavar="NAME", type=printable, default="")
     accept.add_argument("--out", metavar="FILE.html", help="a new file; else acceptance-DATE-TIME.html here")
     accept.add_argument("--language", choices=("zh-CN", "en"), help="of the sheet; else the box's")
     accept.add_argument("--verify", metavar="FILE", help="check a sheet instead: is it what this box signed?")

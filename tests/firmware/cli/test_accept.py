@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import threading
@@ -233,6 +234,27 @@ def test_what_cannot_be_done_is_said_before_the_test(box: Box, console: Console,
     (tmp_path / "box").mkdir()
     Console(tmp_path / "box").error("card", "accept", "--watch", "1s", "--out", new, code=Exit.NO_DAEMON)
     assert not os.path.exists(new)
+
+
+@pytest.mark.parametrize(
+    "words", [("--installer", "Li\udcff"), ("--customer", "a\nb"), ("--digits", "62 34"), ("--digits", "\udcff")]
+)
+def test_what_the_sheet_could_not_say_is_refused_before_the_test(words: tuple[str, str]) -> None:
+    assert called("card", "accept", "--verify", "/none", *words).code == Exit.USAGE
+
+
+def test_a_disk_that_takes_only_the_beginning_of_the_sheet_keeps_none_of_it(
+    box: Box, console: Console, tmp_path: Path
+) -> None:
+    file, limits = tmp_path / "sheet.html", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        words = ("--watch", "1s", "--lines", "8", "--out", str(file))
+        said = console.run("card", "accept", *words, code=Exit.DATA).err
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert f"{file}: File too large" in said and "its space" in said
+    assert not file.exists()
 
 
 @pytest.mark.parametrize(("text", "lines"), [("3", (3,)), ("1-3", (1, 2, 3)), ("5,1-2,2", (1, 2, 5))])
