@@ -94,17 +94,28 @@ def public_of(data: Path) -> bytes:
 def load_or_make(data: Path) -> Identity:
     """The box's key, made where the box has had none. For whoever holds the folder's lock. Raises `IdentityError`."""
     secret, public = data / FOLDER / "key.pem", data / FOLDER / "public.pem"
-    if not secret.exists():
-        if public.exists():
+    if not _is_there(secret):
+        if _is_there(public):
             raise IdentityError(f"{secret}: the box's key is gone, its public half is there. {_BACKUP}")
         return _make(secret, public)
     identity = Identity(_load(secret))
-    if not public.exists():
+    if not _is_there(public):
         # A crash came between the two.
         _write(public, _public_pem(identity), disk.FILE_MODE)
     elif public_of(data) != identity.public:
         raise IdentityError(f"{secret}: this is not the key whose public half stands beside it. {_BACKUP}")
     return identity
+
+
+def _is_there(path: Path) -> bool:
+    """What cannot be looked at is not missing: in its place no key may be made."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise IdentityError(f"{path}: the box's key cannot be read ({error.strerror}). {remedy(error)}") from error
+    return True
 
 
 def _load(path: Path) -> Ed25519PrivateKey:

@@ -85,6 +85,14 @@ def test_a_key_that_is_gone_or_another_boxs_is_not_replaced(tmp_path: Path) -> N
         identity.load_or_make(tmp_path)
 
 
+@pytest.mark.parametrize(("target", "why"), [("x" * 300, "File name too long"), ("identity", "Too many levels")])
+def test_a_folder_that_cannot_be_looked_into_is_an_error_of_the_key(tmp_path: Path, target: str, why: str) -> None:
+    """As a folder is that belongs to root: the daemon must be able to say so, and go on recording."""
+    (tmp_path / "identity").symlink_to(target)
+    with pytest.raises(IdentityError, match=rf"key\.pem: the box's key cannot be read \({why}"):
+        identity.load_or_make(tmp_path)
+
+
 def test_another_kind_of_key_is_refused(tmp_path: Path) -> None:
     (tmp_path / "identity").mkdir()
     (tmp_path / "identity/key.pem").write_bytes(
