@@ -3,20 +3,24 @@
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from playwright.sync_api import Browser, Page, expect
 
 from dsp import g711
 from firmware.config_file import load
 from firmware.learn import WORDS
+from firmware.wire import Measurement, Spread
 from tests.box import wait_for
 from tests.firmware.test_learning import quiet_for, snapshot
 from tests.material import talk, write_wav
 from tests.web_admin.conftest import PASSWORD, World
 from tests.web_admin.test_browser import PATIENCE_MS, WATCH, Seen, browser
 from web_admin.i18n import TABLES
+from web_admin.routes.learn import ORDER, open_steps
 
 __all__ = ["browser"]
 LINE = 2
@@ -123,3 +127,13 @@ def test_every_verdict_has_its_words_in_both_languages() -> None:
         assert TABLES["en"][f"verdict.{code}.remedy"] == remedy
         assert re.search("[\u4e00-\u9fff]", TABLES["zh-CN"][f"verdict.{code}.found"]), code
         assert bool(TABLES["zh-CN"][f"verdict.{code}.remedy"]) is bool(remedy), code
+
+
+def test_a_voltage_that_is_gone_leaves_the_step_that_says_so() -> None:
+    """The daemon then tells of three steps, and would refuse to propose for want of the fourth."""
+    levels: dict[str, Any] = {"quiet_dbm0": -60.0, "level_dbm0": -60.0, "loud_dbm0": -60.0, "peak_dbm0": -50.0}
+    rest = Measurement(step="on_hook", seconds=5.0, volts=Spread(low=48.0, mean=48.0, high=48.0), **levels)
+    without = ("on_hook", "silence", "talk")
+    assert open_steps(without, {}) == list(without)
+    assert open_steps(without, {"on_hook": replace(rest, volts=None)}) == list(without)
+    assert open_steps(without, {"on_hook": rest}) == list(ORDER)

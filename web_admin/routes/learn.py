@@ -4,7 +4,7 @@ The daemon measures, refuses and proposes; this page keeps, for each visitor and
 script a step is a form that answers after its seconds; the script adds what moves: level, volts, and how long it takes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -32,7 +32,7 @@ async def wizard(request: Request) -> Response:
     """The first step that is not done, the one that is to be done again, or what is proposed."""
     line, learning = _line(request), _learning(request)
     begun = await box_of(request).hub.call("learn.begin", line=line.line)
-    steps: list[str] = begun["steps"]
+    steps = open_steps(begun["steps"], learning.measured)
     step = request.query_params.get("step")
     if step not in steps:
         step = next((each for each in steps if each not in learning.measured), None)
@@ -82,6 +82,13 @@ async def apply(request: Request) -> Response:
     if applied["live"]:
         return done(request, "/lines", Flash("learn.written", {"n": line}))
     return done(request, "/lines", Flash("learn.written_later", {"n": line}, good=False))
+
+
+def open_steps(now: Sequence[str], measured: Mapping[str, Measurement]) -> list[str]:
+    """What is to be done: as the line is now, or, once it was measured at rest, as it was then. A voltage that is gone
+    meanwhile is said by the step that misses it; without that step nothing could be proposed, nor said why."""
+    rest = measured.get("on_hook")
+    return list(now if rest is None or rest.volts is None else ORDER)
 
 
 def verdict_words(locale: Locale, verdict: Verdict) -> tuple[str, str]:
