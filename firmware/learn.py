@@ -120,7 +120,6 @@ WORDS: Final[Mapping[str, tuple[Severity, str, str]]] = {
     ),
     "volts_tell": ("good", "The voltage falls by {drop} V when a telephone is lifted.", ""),
     "sound_tells": ("good", "No voltage tells on-hook from off-hook; sound does.", ""),
-    "reversed": ("note", "The pair is reversed ({volts} V). It does not matter.", ""),
     "kept": ("note", "The line stays recorded as somebody chose ({trigger}).", ""),
     "cut_untold": (
         "note", "Off-hook only {off} V are left: a cut line cannot be told from a lifted telephone.", "",
@@ -350,8 +349,6 @@ def _propose_volts(done: Measured, now: RecordingConfig, proposed: list[Proposed
     if rest is None or off is None:
         return False
     (on_low, on_mean, _), drop = _magnitudes(rest), _drop(done)
-    if rest.mean < 0:
-        verdicts.append(verdict("reversed", volts=rest.mean))
     if on_mean < LITTLE_BATTERY_VOLTS:
         verdicts.append(verdict("little_battery", volts=on_mean))
     clear = drop >= max(CLEAR_DROP_VOLTS, CLEAR_DROP_SHARE * on_low)

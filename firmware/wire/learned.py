@@ -19,7 +19,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     step: LearnStep
     seconds: float
     volts: Spread | None = None
-    """With their sign; None where the card measures none."""
+    """Magnitudes: a running box does not look at the sign. None where the card measures none."""
     quiet_dbm0: float
     """A tenth of the 20 ms frames is below this;"""
     level_dbm0: float

