@@ -109,7 +109,7 @@ def test_thresholds_that_a_hanging_card_could_not_take_are_not_taken_later(
         box = Box(tmp_path, config, clock, rng, Ledger.open(tmp_path, clock, rng), [card])
         box.start()
         try:
-            wait_for("the first block", lambda: box.engine.health().cards[0].blocks)
+            wait_for("the first block", lambda: box.engine.health().cards[0].blocks or None)
             assert not box.engine.configure(1, RecordingConfig(trigger="vox"))
             card.let_go.set()
             wait_for("more blocks", lambda: box.engine.health().cards[0].blocks > 3)
