@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from cffi_bindings.errors import LibraryMissing, SynwayError
 from cffi_bindings.synway import Library, dword_bits, installed
 from dsp.g711 import IDLE
-from firmware.cards import Block, CardError, ChannelStatus, LineEventKind
+from firmware.cards import BLOCK, Block, CardError, ChannelStatus, LineEventKind
 from firmware.cards.synway import SynwayCard
 from recorder.catalogue import Catalogue
 from recorder.model import Direction, Query, Recording, State
@@ -70,7 +70,8 @@ def test_every_channel_is_heard_bit_for_bit(card: SynwayCard, lines: Any) -> Non
     assert not np.concatenate([block.status for block in read]).any()
     assert not events(read)
     places = [position(channel, heard) for channel, heard in zip(card.channels, audio(read), strict=True)]
-    assert min(places) >= 0 and len(set(places)) == 1
+    # How they stand to each other is known to the block: by when pieces came, on a machine that may be busy just then.
+    assert min(places) >= 0 and max(places) - min(places) <= BLOCK
     assert lines.line_file() is not None
 
 
@@ -81,7 +82,8 @@ def test_a_library_whose_dword_has_64_bits(tmp_path: Path) -> None:
     card = SynwayCard("synway0", (1, 2), (0, 3), library=str(library), folder=tmp_path)
     with playing(card, lines):
         read = blocks(card, lines, 50)
-        assert position(0, audio(read)[0]) == position(3, audio(read)[1]) >= 0
+        places = [position(0, audio(read)[0]), position(3, audio(read)[1])]
+        assert min(places) >= 0 and abs(places[0] - places[1]) <= BLOCK
         lines.line_state(3, 2)
         assert [e.channel for e in events(until(card, lines, LineEventKind.RING_ON))] == [1]
 
