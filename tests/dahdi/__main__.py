@@ -23,7 +23,13 @@ def main() -> int:
         print(f"{'passed' if outcome.passed else 'FAILED'} {outcome.seconds:7.1f} s  {name}")
         if not outcome.passed:
             print(outcome.said)
-    print("\n".join(line for line in Path(folder / "console.log").read_text().splitlines() if "minutes;" in line))
+    print(
+        "\n".join(
+            line
+            for line in Path(folder / "console.log").read_text().splitlines()
+            if "minutes;" in line or line.startswith("from the ")
+        )
+    )
     return 0 if outcomes and all(outcome.passed for outcome in outcomes.values()) else 1
 
 
