@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from firmware import health, streams
+from firmware import health, setup_code, streams
 from firmware.alarms import report_of
 from firmware.box import VERSION, Box
 from firmware.cards import CardError
@@ -222,6 +222,7 @@ class Commands:
     async def setup_finish(self, request: SetupFinish, peer: Peer) -> Fields:
         who, person = _who(request, peer), _person(request.user, None)
         await self._ledger(lambda ledger: ledger.setup_finish(request.code, person, who), alone=True)
+        setup_code.hide()
         return {}
 
     async def user_put(self, request: PutUser, peer: Peer) -> Fields:
@@ -233,7 +234,9 @@ class Commands:
         if request.actor.kind != "console":
             raise Refusal("refused", "Accounts can be reset on the console alone.", "Use `linekeep user reset` there.")
         who = _who(request, peer)
-        return {"code": await self._ledger(lambda ledger: ledger.user_reset(who), alone=True)}
+        code = await self._ledger(lambda ledger: ledger.user_reset(who), alone=True)
+        setup_code.show(code)
+        return {"code": code}
 
     # Thresholds of a line
 

@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from firmware import spool
+from firmware import setup_code, spool
 from firmware.alarms import Alarms
 from firmware.box import VERSION, Box, Failed
 from firmware.cards.make import make_cards
@@ -32,6 +32,7 @@ from firmware.commands import Commands
 from firmware.config import CONFIG_NAME, Config, ConfigError, system_zone
 from firmware.config_file import default_text, load, save
 from firmware.control import ControlServer
+from firmware.health import Systemd
 from recorder.errors import LockedError, RecorderError
 from recorder.ledger import JOURNAL_BROKEN, Ledger
 
@@ -45,6 +46,8 @@ OTHER_FILES = 1024
 FULL_BYTES = 1 << 20
 """Where less is free, whatever fails at the start is laid to the full disk."""
 FULL_AGAIN_S = 2.0
+FULL_PATIENCE_US = 30_000_000
+"""systemd is asked each time for so much more of it."""
 
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
@@ -135,7 +138,7 @@ class _Taken(NamedTuple):
 def _take(data: Path, config: Config, clock: SystemClock, rng: random.Random) -> _Taken:
     """A disk that is full is waited for: nothing could be recorded there anyway, and as soon as there is room
     everything goes on by itself."""
-    since_ns, waits = clock.monotonic_ns(), False
+    since_ns, waits, systemd = clock.monotonic_ns(), False, Systemd()
     while True:
         try:
             ledger, foreign, code = _opened(data, config, clock, rng)
@@ -148,6 +151,9 @@ def _take(data: Path, config: Config, clock: SystemClock, rng: random.Random) ->
             if not waits:
                 log.critical("Nothing is recorded, the daemon waits until the disk has room: %s", error)
                 waits = True
+            systemd.tell(
+                f"EXTEND_TIMEOUT_USEC={FULL_PATIENCE_US}\nSTATUS=Nothing is recorded: the disk is full. {error}"
+            )
         time.sleep(FULL_AGAIN_S)
 
 
@@ -186,7 +192,7 @@ async def _run(
         _tell_findings(box.alarms, taken)
         await server.start()
         if taken.setup_code is not None:
-            sys.stderr.write(f"setup code: {taken.setup_code}\n")
+            setup_code.show(taken.setup_code)
         log.info("ready: version %s, pid %d, %d lines, data in %s", VERSION, os.getpid(), len(config.lines), data)
         gc.collect()
         gc.freeze()

@@ -8,6 +8,7 @@ one to speak of, so that writes themselves are refused.
 import errno
 import os
 import random
+import socket
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -157,3 +158,24 @@ def test_a_disk_that_is_full_at_the_start_is_waited_for(disk: Path, begun: bool)
         code = daemon.stop()
     assert code == 0, "".join(daemon.output)
     assert [row.state for row in rows(data)] == [State.SEALED]
+
+
+def test_systemd_is_asked_for_patience_while_a_full_disk_is_waited_for(
+    disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = disk / "data"
+    data.mkdir()
+    (data / "linekeep.toml").write_text(configuration(1))
+    fill(disk, 0)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(tmp_path / "notify"))
+        listener.settimeout(60)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        daemon = Process("-m", "firmware", "--data", str(data))
+        try:
+            said = [listener.recv(4096).decode().split("\n") for _ in range(2)]
+        finally:
+            daemon.stop()
+    for patience, status in said:
+        assert patience == "EXTEND_TIMEOUT_USEC=30000000"
+        assert status.startswith("STATUS=Nothing is recorded: the disk is full.")
