@@ -36,8 +36,8 @@ def test_a_span_s_alarm_stands_above_what_its_channels_still_say(monkeypatch: py
     spans[0] = replace(SPAN, alarms=("red",))
     assert alarms.look([0, 1]) == [0, 1] and alarms.deaf.tolist() == [True, True]
     spans[0], own = SPAN, CHANNEL
-    assert alarms.look([0]) == [0] and alarms.any_standing
-    assert alarms.look([1]) == [1] and not alarms.any_standing
+    assert (alarms.look([0]), alarms.any_standing) == ([0], True)
+    assert (alarms.look([1]), alarms.any_standing) == ([1], False)
     own = replace(CHANNEL, alarms=("red",))
     assert alarms.look([1]) == [1], "an analogue port's own, of which its span says nothing"
 
