@@ -19,14 +19,7 @@ from recorder.likeness import levels as levels_of
 
 RATE = 8000
 SOUNDS = Path("/usr/share/asterisk/sounds")
-VOICES = (
-    "en_US_f_Allison",
-    "es_MX_f_Allison",
-    "fr_CA_f_June",
-    "it_IT_m_Carlo",
-    "ru_RU_f_IvrvoiceRU",
-    "it_IT_f_Menardi",
-)
+VOICES = ("en_US_f_Allison", "es_MX_f_Allison", "fr_CA_f_June", "it_IT_m_Carlo")
 Floats = NDArray[np.float64]
 MARGIN_S = 3
 
