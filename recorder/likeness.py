@@ -21,11 +21,11 @@ Measured with `python -m tests.recorder.copies` on speech of Debian's packages, 
 
 | both recorded for | copies: least, median | two calls: median, greatest | too little talk |
 |---|---|---|---|
-| 8 s | 0.72, 0.94 | 0.24, 0.46 | 4 of 300 |
-| 12 s | 0.82, 0.94 | 0.16, 0.42 | 0 |
-| 20 s | 0.78, 0.95 | 0.12, 0.35 | 0 |
-| 40 s | 0.80, 0.95 | 0.09, 0.32 | 0 |
-| 120 s | 0.84, 0.95 | 0.10, 0.32 | 0 |
+| 8 s | 0.79, 0.94 | 0.24, 0.49 | 9 of 300 |
+| 12 s | 0.81, 0.94 | 0.16, 0.43 | 2 of 300 |
+| 20 s | 0.85, 0.95 | 0.12, 0.35 | 0 |
+| 40 s | 0.84, 0.95 | 0.09, 0.36 | 0 |
+| 120 s | 0.83, 0.95 | 0.08, 0.32 | 0 |
 
 The peaks that a file keeps would not do: they have 8 bits, and a long recording has one for a second and more.
 
