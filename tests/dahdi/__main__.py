@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.dahdi.machine import ROOT, run
 from tests.dahdi.test_real_driver import SHORT
 
-LONG = ("test_thirty_lines.py",)
+LONG = ("test_clocks.py", "test_thirty_lines.py")
 
 
 def main() -> int:
