@@ -1,6 +1,7 @@
 """The whole daemon on the real driver: calls placed from the other span are recorded, sample for sample."""
 
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,15 @@ CARD = (
 
 
 def rows(data: Path) -> list[Recording]:
-    catalogue = Catalogue.open_readonly(data)
-    try:
-        return list(catalogue.search(Query(states=(State.SEALED,))).rows)
-    finally:
-        catalogue.close()
+    found: list[Recording] = []
+    with closing(Catalogue.open_readonly(data)) as catalogue:
+        before = None
+        while True:
+            page = catalogue.search(Query(states=(State.SEALED,), limit=500, before_id=before))
+            found += page.rows
+            before = page.next
+            if before is None:
+                return found
 
 
 def audio(data: Path, row: Recording) -> NDArray[np.uint8]:
