@@ -11,8 +11,8 @@ BUILD := build
 PIP := $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes --use-pep517 --only-binary :all:
 LISTEN ?= 127.0.0.1:8090
 DATA ?= var
-DAHDI_VERSION := 1:2.11.1.0.20170917~dfsg-8.4
-DAHDI_SHA256 := 8e74d2d44495aa6d68491f5da729819ae048a7bb29f1ba68c436d30d6dfe4a46
+VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' firmware/box.py)
+include image/pins
 
 DEBIAN_RUN := gcc libc6-dev python3-dev python3-venv libspandsp-dev libtiff-dev libsndfile1 \
 	asterisk-core-sounds-en-wav asterisk-core-sounds-fr-wav asterisk-core-sounds-es-wav asterisk-moh-opsound-wav \
@@ -20,12 +20,15 @@ DEBIAN_RUN := gcc libc6-dev python3-dev python3-venv libspandsp-dev libtiff-dev 
 DEBIAN_TEST := chromium fonts-wqy-microhei sox gcin-voice asterisk-core-sounds-it-wav
 # A machine in software with the real driver: kernel headers to build it for, and what boots it.
 DEBIAN_DAHDI := qemu-system-x86 mmdebstrap linux-headers-amd64 make binutils libarchive-tools zstd
+# What the flashable image is made with, besides: boot code for BIOS and UEFI, file systems without mounting, a block map.
+DEBIAN_IMAGE := grub-common grub-pc-bin grub-efi-amd64-bin mtools dosfstools e2fsprogs fdisk kmod bmap-tools systemd
+DEBIAN_TESTIMAGE := ovmf
 # Speech and music of the evaluation: some 400 MB to fetch.
 DEBIAN_EVAL := asterisk-core-sounds-it-wav asterisk-core-sounds-ru-wav asterisk-prompt-es-co asterisk-prompt-fr-armelle \
 	klettres-data ktuberling-data fillets-ng-data-nl fillets-ng-data-cs \
 	hedgewars-data singularity-music asc-music
 
-.PHONY: help run test test-dahdi test-day bench eval setup setup-test setup-eval lock clean lint types
+.PHONY: help run test test-dahdi test-day image test-image bench eval setup setup-test setup-eval lock clean lint types
 
 help:
 	@echo 'make run     start the box in software: daemon and page on loopback'
@@ -33,6 +36,8 @@ help:
 	@echo 'make test    style, types and every test'
 	@echo 'make test-dahdi  thirty lines at once on the real DAHDI driver in a machine in software; DAHDI="--minutes 30"'
 	@echo 'make test-day  a day of simulated traffic, held against what came off the lines; DAY="--hours 24 --lines 4"'
+	@echo 'make image   the flashable disk, into build/image'
+	@echo 'make test-image  starts it in a machine in software, by BIOS and UEFI'
 	@echo 'make bench   what a channel costs, beside libspandsp'
 	@echo 'make eval    what the detectors reach, beside libspandsp; writes the tables of docs/detectors.md'
 	@echo '             EVAL="--part seen talkoff" runs a part'
@@ -61,6 +66,13 @@ test-dahdi: setup setup-test
 test-day: setup
 	@$(BIN)/python -m tests.acceptance.day $(DAY)
 
+image: setup $(BUILD)/debian-dahdi.done $(BUILD)/debian-image.done
+	@echo '== image $(VERSION)'
+	@image/build $(VERSION)
+
+test-image: image setup-test $(BUILD)/debian-testimage.done
+	@LINEKEEP_IMAGE=$(BUILD)/image/linekeep-$(VERSION)-amd64.img $(BIN)/python -m pytest tests/image
+
 bench: setup
 	@$(BIN)/python -m tests.bench
 
@@ -85,13 +97,13 @@ $(VENV)/done: requirements.lock requirements-build.lock $(BUILD)/debian-run.done
 	@touch $@
 
 # The driver's source, unpacked and not installed: its headers are what the binding is built from.
-$(BUILD)/dahdi/source.done: Makefile image/fetch-deb
+$(BUILD)/dahdi/source.done: image/pins image/fetch-deb
 	@echo '== DAHDI source (pinned, with digest)'
 	@image/fetch-deb dahdi-dkms $(DAHDI_VERSION) $(DAHDI_SHA256) $(BUILD)/dahdi/source
 	@touch $@
 
 # The tests' machine looks itself whether anything of it has changed.
-$(BUILD)/dahdi/guest.done: tests/dahdi/build-guest $(BUILD)/dahdi/source.done $(BUILD)/debian-dahdi.done
+$(BUILD)/dahdi/guest.done: tests/dahdi/build-guest image/build-modules image/kernel-release image/pins $(BUILD)/dahdi/source.done $(BUILD)/debian-dahdi.done
 	@echo '== machine with the real DAHDI driver, for the tests'
 	@tests/dahdi/build-guest
 	@touch $@

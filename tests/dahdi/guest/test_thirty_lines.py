@@ -35,7 +35,8 @@ def test_thirty_lines_at_once(tmp_path: Path) -> None:
         wait_for("the card", lambda: box.call("status")["cards"][0]["state"] == "running")
         exchange.wait_blocks(10)
         due = [(exchange.now, line, "seize") for line in range(1, LINES + 1)]
-        last = exchange.now + round(minutes * 60 * SECOND)
+        # The machine's clock: this side's own samples run ahead of it where making noise kept its reader too long.
+        last = time.monotonic() + minutes * 60
         told = exchange.now
         while due:
             at, line, act = heapq.heappop(due)
@@ -59,7 +60,7 @@ def test_thirty_lines_at_once(tmp_path: Path) -> None:
                 heapq.heappush(due, (exchange.now + SECOND, line, "finish" if waits else "release"))
             else:
                 exchange.card.release(line)
-                if at < last:
+                if time.monotonic() < last:
                     # DAHDI takes no ring for 2 s after a hang-up, and a flash is shorter than a second.
                     heapq.heappush(due, (at + round(float(rng.uniform(3, 6)) * SECOND), line, "seize"))
         calls = sum(map(len, sent.values()))
@@ -71,4 +72,5 @@ def test_thirty_lines_at_once(tmp_path: Path) -> None:
         assert not any(sent.values())
         (card,) = box.call("status")["cards"]
         print(f"{calls} calls on {LINES} lines in {minutes:g} minutes; {card['tick_ms']}; lost {card['lost_samples']}")
+        print(f"the calling side lost {exchange.card.counts.lost_samples} samples of what it heard")
         assert card["lost_samples"] == 0

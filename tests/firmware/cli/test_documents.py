@@ -36,7 +36,7 @@ def required() -> set[str]:
     python = {line for text in files for line in text.split() if line[0].isalpha() and line != "requirements.in"}
     variables = re.findall(r"^DEBIAN_\w+ := ((?:.*\\\n)*.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
     debian = {word for text in variables for word in text.replace("\\", " ").split()}
-    recipes = ((ROOT / name).read_text() for name in ("Makefile", "tests/dahdi/build-guest"))
+    recipes = ((ROOT / name).read_text() for name in ("Makefile", "tests/dahdi/build-guest", "image/build-root"))
     debian |= {name for text in recipes for name in re.findall(r"image/fetch-deb ([a-z][\w.-]+)", text)}
     page = set(json.loads((ROOT / "web_admin" / "package.json").read_text())["dependencies"])
     assert len(python) > 15 and len(debian) > 10 and page

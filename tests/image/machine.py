@@ -1,0 +1,115 @@
+"""The flashable disk in a machine in software (QEMU, emulated), as an installer meets it: from outside.
+
+The page is reached through a port of the loopback interface; the first serial port is the box's console. A root shell
+for the tests is asked of systemd on the second serial port, by words that are written into the boot menu of the
+test's own copy of the disk: the image itself has none.
+"""
+
+import os
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from tests.box import free_port, wait_for
+
+OVMF = Path("/usr/share/OVMF/OVMF_CODE.fd")
+GIB = 1 << 30
+ESP_AT = 2 << 20
+"""Bytes into the disk (image/build-disk)."""
+SHELL_WORDS = "systemd.debug_shell=ttyS1"
+BOOT_S = 400
+"""On a loaded machine; some 60 s otherwise."""
+
+Firmware = Literal["bios", "uefi"]
+
+
+def disk_copy(image: Path, target: Path, size: int = 3 * GIB) -> Path:
+    """A copy of the image on a larger disk, with a shell for the tests."""
+    subprocess.run(["cp", "--sparse=always", image, target], check=True)
+    with target.open("r+b") as disk:
+        disk.truncate(size)
+    place = f"{target}@@{ESP_AT}"
+    menu = subprocess.run(["mtype", "-i", place, "::/grub/grub.cfg"], capture_output=True, text=True, check=True).stdout
+    own = target.with_suffix(".cfg")
+    own.write_text(menu.replace(" quiet ", f" {SHELL_WORDS} quiet "))
+    subprocess.run(["mcopy", "-o", "-i", place, own, "::/grub/grub.cfg"], check=True)
+    return target
+
+
+class Machine:
+    """One that runs. `console` is what its first serial port said so far."""
+
+    def __init__(self, disk: Path, folder: Path, firmware: Firmware = "bios") -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port, self._console, shell = free_port(), folder / "console.log", folder / "shell"
+        self._console.write_bytes(b"")
+        shell.unlink(missing_ok=True)
+        boot: list[str | Path] = ["-bios", OVMF] if firmware == "uefi" else []
+        self.began = time.monotonic()
+        self.process = subprocess.Popen(
+            [
+                "qemu-system-x86_64", "-machine", "pc", "-cpu", "Nehalem", "-accel", "tcg,thread=multi", "-smp", "2",
+                "-m", "1024", "-display", "none", "-nodefaults", "-no-reboot", *boot,
+                "-drive", f"file={disk},format=raw,if=virtio,cache=unsafe",
+                "-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:443",
+                "-device", "virtio-net-pci,netdev=net", "-device", "virtio-rng-pci", "-device", "i6300esb",
+                "-serial", f"file:{self._console}", "-serial", f"unix:{shell},server=on,wait=off",
+            ],
+            stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        wait_for("the shell's socket", shell.exists)
+        self._shell = socket.socket(socket.AF_UNIX)
+        self._shell.connect(str(shell))
+        self._shell.settimeout(BOOT_S)
+
+    @property
+    def console(self) -> str:
+        return self._console.read_text(errors="replace")
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    def said(self, pattern: str, patience_s: float = BOOT_S) -> str:
+        """The first group of the pattern, when the console shows it."""
+
+        def found() -> str | None:
+            assert self.process.poll() is None, f"the machine is gone; it said\n{self.console[-3000:]}"
+            match = re.search(pattern, self.console)
+            return match[1] if match else None
+
+        return wait_for(f"{pattern!r} on the console", found, patience_s)
+
+    def shell(self, command: str) -> str:
+        """What a command prints, both outputs, run as root."""
+        self._shell.sendall(f"\necho; echo begin'-of'-it; {{ {command}; }} 2>&1; echo; echo end'-of'-it\n".encode())
+        heard = b""
+        while not (found := re.search(rb"\nbegin-of-it\r?\n(.*)\nend-of-it\r?\n", heard, re.DOTALL)):
+            piece = self._shell.recv(65536)
+            assert piece, "the machine's shell is gone"
+            heard += piece
+        return re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]|\r", "", found[1].decode(errors="replace")).strip()
+
+    def stop(self) -> None:
+        self._shell.close()
+        self.process.kill()
+        self.process.wait(30)
+
+
+@contextmanager
+def running(disk: Path, folder: Path, firmware: Firmware = "bios") -> Iterator[Machine]:
+    machine = Machine(disk, folder, firmware)
+    try:
+        yield machine
+    finally:
+        machine.stop()
+
+
+def image() -> Path:
+    """The built disk."""
+    return Path(os.environ["LINEKEEP_IMAGE"])
