@@ -35,7 +35,7 @@ def test_thirty_lines_at_once(tmp_path: Path) -> None:
         wait_for("the card", lambda: box.call("status")["cards"][0]["state"] == "running")
         exchange.wait_blocks(10)
         due = [(exchange.now, line, "seize") for line in range(1, LINES + 1)]
-        # The machine's clock: this side's own samples run ahead of it where making noise kept its reader too long.
+        # By the machine's clock: under this load the spans' samples ran ahead of it, by a fifth where it was looked at.
         last = time.monotonic() + minutes * 60
         told = exchange.now
         while due:
