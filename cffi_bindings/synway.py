@@ -158,7 +158,7 @@ class Library:
             return lib
         raise LibraryMissing(
             f"Synway: its library cannot be loaded ({'; '.join(reasons)}). Remedy: install the vendor's SynCTI driver, "
-            'or set library = "/path/to/libshpa3api.so" in the [[card]]'
+            'or set vendor_library = "/path/to/libshpa3api.so" in the [[card]]'
         )
 
     def _ask(self, answer: int, act: str) -> int:

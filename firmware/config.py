@@ -121,7 +121,7 @@ class CardConfig:
     """Real cards: the driver's number of each line."""
     volts_every_s: float = 0.1
     """Real cards: how often the loop voltage is asked for; 0: never."""
-    library: str = ""
+    vendor_library: str = ""
     """Synway: name or path of the vendor's library; empty: its usual names."""
     folder: str = ""
     """Synway: where the vendor's ShConfig.ini and ShIndex.ini are."""

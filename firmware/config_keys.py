@@ -231,7 +231,7 @@ CARDS: dict[CardKind, dict[str, Key]] = {
         "law": _LAW,
         "zone": _ZONE,
         "volts_every_s": _VOLTS,
-        "library": _text(0, 4096, 'Name or path of the vendor\'s library; "": its usual names.'),
+        "vendor_library": _text(0, 4096, 'Name or path of the vendor\'s library; "": its usual names.'),
         "folder": Key("an absolute path", _read_path, "Where the vendor's ShConfig.ini and ShIndex.ini are."),
     },
 }

@@ -33,7 +33,7 @@ def _make(card: CardConfig, numbers: tuple[int, ...], lines: Sequence[LineConfig
             card.name,
             numbers,
             card.channels,
-            library=card.library,
+            library=card.vendor_library,
             folder=Path(card.folder),
             law=card.law,
             volts_every_s=card.volts_every_s,

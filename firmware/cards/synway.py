@@ -102,7 +102,7 @@ class SynwayCard:
         try:
             self._share = share = self._share or Share(self.channels, self.law, self._every_s)
             self._driver = driver = join(share, self._library, self._folder)
-            states = [driver.library.state(channel) for channel in self.channels]
+            states = [driver.vendor.state(channel) for channel in self.channels]
         except BindingError as error:
             self.close()
             raise CardError(f"Card {self.name}: {error}") from error

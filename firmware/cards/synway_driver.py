@@ -76,8 +76,8 @@ class Driver:
                 f"Synway: {folder} has no {' and no '.join(missing)}. Remedy: write them with the vendor's "
                 "configuration tool, or set folder in the [[card]]"
             )
-        self.library = Library(library)
-        self.library.start(*(folder / name for name in FILES))
+        self.vendor = Library(library)
+        self.vendor.start(*(folder / name for name in FILES))
         self._shares: tuple[Share, ...] = ()
         self._routes: dict[int, tuple[Share, int]] = {}
         self._stop = threading.Event()
@@ -86,14 +86,14 @@ class Driver:
 
     def join(self, share: Share) -> None:
         """Its channels are recorded from now on. Raises SynwayError for one that is not there or of another type."""
-        there = self.library.channels()
+        there = self.vendor.channels()
         for channel in share.channels:
             if channel >= there:
                 raise SynwayError(
                     f"Synway: channel {channel} is not there, there are {there} (0 to {there - 1}). Remedy: channels "
                     "in the [[card]], or the boards in ShConfig.ini"
                 )
-            if (found := self.library.type(channel)) != ChannelType.RECORDING:
+            if (found := self.vendor.type(channel)) != ChannelType.RECORDING:
                 raise SynwayError(
                     f"Synway: channel {channel} is of type {found}, not a recording channel "
                     f"({ChannelType.RECORDING.value}). Remedy: only recording channels in the [[card]]"
@@ -105,7 +105,7 @@ class Driver:
             self._listen(channel)
             share.ring.open(place)
             share.ring.expect(place, True)
-            self.library.record(channel, share.law, share.ring, place)
+            self.vendor.record(channel, share.law, share.ring, place)
 
     def leave(self, share: Share) -> bool:
         """Its channels stop; whether it was the last, and the library is closed."""
@@ -115,13 +115,13 @@ class Driver:
             self._routes = {ch: route for ch, route in self._routes.items() if route[0] is not share}
             for channel in share.channels:
                 with _reported():
-                    self.library.stop(channel)
+                    self.vendor.stop(channel)
         if self._shares:
             return False
         self._stop.set()
         self._thread.join()
         with _reported():
-            self.library.close()
+            self.vendor.close()
         return True
 
     def _listen(self, channel: int) -> None:
@@ -129,9 +129,9 @@ class Driver:
         is heard all the same."""
         for code in _WANTED:
             with _reported():
-                self.library.tell(code, channel)
+                self.vendor.tell(code, channel)
         with _reported():
-            self.library.call_back_every(channel, PIECE_MS)
+            self.vendor.call_back_every(channel, PIECE_MS)
 
     # The thread.
 
@@ -153,7 +153,7 @@ class Driver:
     def _wait(self) -> Event | None:
         """A library that answers at once that nothing came must not keep a processor busy."""
         began_s = time.monotonic()
-        event = self.library.wait(_WAIT_MS)
+        event = self.vendor.wait(_WAIT_MS)
         if event is None and time.monotonic() - began_s < _WAIT_MS / 2000:
             self._stop.wait(_WAIT_MS / 1000)
         return event
@@ -166,10 +166,10 @@ class Driver:
         if event.code == EventCode.LINE_VOLTAGE:
             if share.volts_every_s:
                 share.volts = share.volts.copy()
-                share.volts[place] = self.library.volts(event.channel)
+                share.volts[place] = self.vendor.volts(event.channel)
             return
         if event.code == EventCode.POLARITY:
-            value = int(self.library.reversed(event.channel))
+            value = int(self.vendor.reversed(event.channel))
         elif event.code == EventCode.STATE:
             value &= 0xFFFF  # The state; what it was before stands above.
         share.heard.append(Heard(place, event.code, value))
@@ -182,7 +182,7 @@ class Driver:
         if place in share.no_caller:
             return
         try:
-            number = self.library.caller_id(share.channels[place])
+            number = self.vendor.caller_id(share.channels[place])
         except SynwayError as error:
             share.no_caller.add(place)
             log.warning("%s; it is not asked again", error)
@@ -193,13 +193,13 @@ class Driver:
     def _begin_anew(self, share: Share, place: int) -> None:
         channel = share.channels[place]
         with _reported():  # It refuses where the recording has ended by itself.
-            self.library.stop(channel)
+            self.vendor.stop(channel)
         share.ring.open(place)
-        self.library.record(channel, share.law, share.ring, place)
+        self.vendor.record(channel, share.law, share.ring, place)
 
     def _measure(self, share: Share) -> None:
         if share.volts_every_s:
-            share.volts = np.array([self.library.volts(channel) for channel in share.channels], np.float32)
+            share.volts = np.array([self.vendor.volts(channel) for channel in share.channels], np.float32)
 
 
 _running: Driver | None = None

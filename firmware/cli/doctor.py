@@ -105,7 +105,7 @@ def _cards_and_load(box: Box, configuration: "Config", status: dict[str, Any] | 
     yield from _disk(box, configuration)
     for card in configuration.cards:
         if card.kind == "synway":
-            yield cards.synway(card.name, card.library, Path(card.folder))
+            yield cards.synway(card.name, card.vendor_library, Path(card.folder))
     if before.spans:
         after = scan.look()
         for card in configuration.cards:

@@ -312,7 +312,9 @@ def test_the_daemon_records_a_call_sample_for_sample(tmp_path: Path) -> None:
         "1000 ring 1 1\n1800 ring 1 0\n2000 caller 1 02161234567\n3000 ring 1 1\n3500 volts 1 9\n3520 ring 1 0\n"
         "6000 volts 1 48\n"
     )
-    configuration = f'[[card]]\nkind = "synway"\nchannels = ["0-2"]\nlibrary = "{library}"\nfolder = "{tmp_path}"\n'
+    configuration = (
+        f'[[card]]\nkind = "synway"\nchannels = ["0-2"]\nvendor_library = "{library}"\nfolder = "{tmp_path}"\n'
+    )
     data = tmp_path / "data"
     with Box(data, configuration) as box:
         wait_for("a sealed recording", lambda: bool(sealed(data)))

@@ -41,7 +41,12 @@ recordings = st.builds(
 
 
 SYNWAY = CardConfig(
-    kind="synway", name="synway0", lines=3, channels=(0, 1, 7), library="/opt/三汇/libshpa3api.so", folder="/opt/三汇"
+    kind="synway",
+    name="synway0",
+    lines=3,
+    channels=(0, 1, 7),
+    vendor_library="/opt/三汇/libshpa3api.so",
+    folder="/opt/三汇",
 )
 
 
