@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cffi_bindings import synway as synway_library
 from cffi_bindings.dahdi import Channel, Signalling, Span
 from cffi_bindings.dahdi_channels import BLOCK, BUFFERS, Channels
 from cffi_bindings.errors import BindingError
+from cffi_bindings.synway import UNPROVED, Library
 from firmware.cards.boards import Board
 from firmware.cards.scan import Found, card_of
 from firmware.cards.synway_driver import FILES
@@ -187,7 +187,7 @@ def synway(card: str, library: str, folder: Path) -> Finding:
     """Is there what a Synway card needs to be started? It is not: that would take it from the daemon."""
     what = f"configured card {card}"
     try:
-        bits = synway_library.Library(library).dword_bits
+        bits = Library(library).dword_bits
     except BindingError as error:
         fault, _, remedy = str(error).partition(" Remedy: ")
         return Finding(what, "bad", fault, remedy)
@@ -195,6 +195,6 @@ def synway(card: str, library: str, folder: Path) -> Finding:
     if missing:
         remedy = "Let the vendor's tool write them, and name their folder in the [[card]]."
         return Finding(what, "bad", f"there is no {' and no '.join(missing)} in {folder}", remedy)
-    figure = f"the library is there; {synway_library.UNPROVED}"
+    figure = f"the library is there; {UNPROVED}"
     remedy = "Make test calls, and compare what is recorded with what was said."
     return Finding(what, "warn", figure, remedy, {"dword_bits": bits})
