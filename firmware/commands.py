@@ -12,18 +12,19 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from firmware import health, setup_code, streams
+from firmware import asked, health, setup_code, streams
 from firmware.alarms import report_of
+from firmware.asked import Act, Request, converted
 from firmware.box import VERSION, Box
+from firmware.box_commands import BoxCommands
 from firmware.cards import CardError
 from firmware.cards.simulated import SimulatedCard
-from firmware.control import Peer, Refusal, Room
+from firmware.control import Peer, Refusal, Reports, Room
 from firmware.engine import EngineError, UnknownLineError
 from firmware.learning import LEARNED, Learning
 from firmware.requests import (
     Accept,
     AcknowledgeAlarm,
-    Act,
     EnterOperation,
     Key,
     LearnApply,
@@ -33,7 +34,6 @@ from firmware.requests import (
     Link,
     Listen,
     PutUser,
-    Request,
     SetTags,
     SetupCheck,
     SetupFinish,
@@ -59,23 +59,32 @@ WRONG_CODE_S = 1.0
 """A wrong setup code is answered late, so that it cannot be found by trying."""
 
 T = TypeVar("T")
-R = TypeVar("R", bound="Request")
 
 
 class Commands:
     """Does what is asked of a box."""
 
-    def __init__(self, box: Box, config_path: Path) -> None:
+    def __init__(self, box: Box, config_path: Path, keeper: Path | None = None) -> None:
         self._box = box
         self._learning = Learning(box, config_path)
+        self._boxes = BoxCommands(box, keeper)
+
+    def streams(self) -> dict[str, Reports]:
+        return {
+            "watch": self.watch,
+            "listen": self.listen,
+            "learn.measure": self.learn_measure,
+            **self._boxes.streams(),
+        }
 
     async def answer(self, do: str, fields: Fields, peer: Peer) -> Fields:
-        if do not in COMMANDS:
-            raise Refusal("bad_request", f"There is no command {do[:40]!r}.", "See docs/control.md.")
-        kind, act = COMMANDS[do]
-        request = _request(do, fields, kind)
         try:
-            return await act(self, request, peer)
+            if self._boxes.knows(do):
+                return await self._boxes.answer(do, fields, peer)
+            if do not in COMMANDS:
+                raise Refusal("bad_request", f"There is no command {do[:40]!r}.", "See docs/control.md.")
+            kind, act = COMMANDS[do]
+            return await act(self, converted(do, fields, kind), peer)
         except (NotFoundError, UnknownLineError) as error:
             raise Refusal("not_found", str(error)) from error
         except (RefusedError, EngineError, CardError) as error:
@@ -84,21 +93,21 @@ class Commands:
             code = "full" if health.is_full(self._box.disk()) else "internal"
             raise Refusal(code, f"{do} was not done: {error}", "See the open alarms.") from error
 
-    def watch(self, fields: Fields, room: Room) -> AsyncGenerator[Fields | None, None]:
-        wish = _request("watch", fields, Watch)
+    def watch(self, fields: Fields, peer: Peer, room: Room) -> AsyncGenerator[Fields | None, None]:
+        wish = converted("watch", fields, Watch)
         box = self._box
         return streams.watch(box.reports, box.engine.snapshots, frozenset(wish.what), wish.interval_ms / 1000, room)
 
-    def listen(self, fields: Fields, room: Room) -> AsyncGenerator[Fields | None, None]:
-        line = _request("listen", fields, Listen).line
+    def listen(self, fields: Fields, peer: Peer, room: Room) -> AsyncGenerator[Fields | None, None]:
+        line = converted("listen", fields, Listen).line
         try:
             listener = self._box.engine.listen(line)
         except UnknownLineError as error:
             raise Refusal("not_found", str(error)) from error
         return streams.listen(line, self._box.cards[line].law, listener, room)
 
-    def learn_measure(self, fields: Fields, room: Room) -> AsyncGenerator[Fields | None, None]:
-        wish = _request("learn.measure", fields, LearnMeasure)
+    def learn_measure(self, fields: Fields, peer: Peer, room: Room) -> AsyncGenerator[Fields | None, None]:
+        wish = converted("learn.measure", fields, LearnMeasure)
         return self._learning.measure(wish.line, wish.step, wish.seconds, wish.before, room)
 
     async def _ledger(self, act: Callable[[Ledger], T], *, alone: bool = False, change: str = "") -> T:
@@ -120,20 +129,20 @@ class Commands:
         return {"lines": self._box.engine.snapshots()}
 
     async def key(self, request: Key, peer: Peer) -> Fields:
-        who = _who(request, peer)
+        who = asked.who(request, peer)
         # It waits for the card's next block.
         return {"handle": await asyncio.to_thread(self._box.engine.key, request.line, request.on, who)}
 
     # Recordings
 
     async def trash(self, request: Trash, peer: Peer) -> Fields:
-        who = _who(request, peer)
+        who = asked.who(request, peer)
         return await self._each(
             request.handles, "trashed", lambda ledger, one: ledger.trash([one], request.reason, who)
         )
 
     async def undelete(self, request: Undelete, peer: Peer) -> Fields:
-        who = _who(request, peer)
+        who = asked.who(request, peer)
         return await self._each(request.handles, "undeleted", lambda ledger, one: ledger.undelete([one], who))
 
     async def _each(self, handles: list[str], change: str, act: Callable[[Ledger, str], list[Recording]]) -> Fields:
@@ -151,29 +160,29 @@ class Commands:
         return {"done": [row.handle for rows in results if isinstance(rows, list) for row in rows], "failed": failed}
 
     async def note(self, request: WriteNote, peer: Peer) -> Fields:
-        who = _who(request, peer)
+        who = asked.who(request, peer)
         note = await self._ledger(lambda ledger: ledger.note(request.handle, request.text, who))
         row = self._box.catalogue.get(request.handle)
         self._box.reports.publish({"event": "recording", "recording": row, "change": "noted"})
         return {"note": note.id}
 
     async def tags(self, request: SetTags, peer: Peer) -> Fields:
-        who = _who(request, peer)
+        who = asked.who(request, peer)
         await self._ledger(lambda ledger: ledger.tags(request.handle, request.tags, who), change="tagged")
         return {}
 
     async def link(self, request: Link, peer: Peer) -> Fields:
-        who = _who(request, peer)
+        who = asked.who(request, peer)
         await self._ledger(lambda ledger: ledger.link(request.handle, request.principal, who), change="linked")
         return {}
 
     async def unlink(self, request: Unlink, peer: Peer) -> Fields:
-        who = _who(request, peer)
+        who = asked.who(request, peer)
         _, principal = await self._ledger(lambda ledger: ledger.unlink(request.handle, who), change="unlinked")
         return {"principal": principal.handle}
 
     async def operation(self, request: EnterOperation, peer: Peer) -> Fields:
-        who = _who(request, peer)
+        who = asked.who(request, peer)
         await self._ledger(lambda ledger: ledger.operation(request.act, who, request.handle, request.detail))
         return {}
 
@@ -182,7 +191,7 @@ class Commands:
         identity = self._box.identity()
         if identity is None:
             raise Refusal("refused", "The box's key cannot be used.", "See the open alarm of identity.")
-        who, tested = _who(request, peer), {"verdict": request.verdict, "lines": request.lines}
+        who, tested = asked.who(request, peer), {"verdict": request.verdict, "lines": request.lines}
         detail = {"sha256": request.sha256, **tested}
         said = canonical(
             {
@@ -203,7 +212,7 @@ class Commands:
         return {"alarms": self._box.alarms.open() + resolved}
 
     async def alarm_ack(self, request: AcknowledgeAlarm, peer: Peer) -> Fields:
-        if self._box.alarms.acknowledge(request.alarm, _who(request, peer)) is None:
+        if self._box.alarms.acknowledge(request.alarm, asked.who(request, peer)) is None:
             raise Refusal(
                 "not_found", f"Alarm {request.alarm[:80]}: none by this id is open.", "It may have been resolved."
             )
@@ -220,20 +229,20 @@ class Commands:
         return {"valid": valid}
 
     async def setup_finish(self, request: SetupFinish, peer: Peer) -> Fields:
-        who, person = _who(request, peer), _person(request.user, None)
+        who, person = asked.who(request, peer), _person(request.user, None)
         await self._ledger(lambda ledger: ledger.setup_finish(request.code, person, who), alone=True)
         setup_code.hide()
         return {}
 
     async def user_put(self, request: PutUser, peer: Peer) -> Fields:
-        who, person = _who(request, peer), _person(request.user, self._box.access.person(request.user.name))
+        who, person = asked.who(request, peer), _person(request.user, self._box.access.person(request.user.name))
         await self._ledger(lambda ledger: ledger.user_put(person, who), alone=True)
         return {}
 
     async def user_reset(self, request: Act, peer: Peer) -> Fields:
         if request.actor.kind != "console":
             raise Refusal("refused", "Accounts can be reset on the console alone.", "Use `linekeep user reset` there.")
-        who = _who(request, peer)
+        who = asked.who(request, peer)
         code = await self._ledger(lambda ledger: ledger.user_reset(who), alone=True)
         setup_code.show(code)
         return {"code": code}
@@ -252,7 +261,7 @@ class Commands:
             raise Refusal(
                 "bad_request", f"Line {request.line}: nothing is to be changed.", f"Name {', '.join(LEARNED)}."
             )
-        return await self._learning.apply(request.line, values, _who(request, peer))
+        return await self._learning.apply(request.line, values, asked.who(request, peer))
 
     # Simulated lines. Rendering a call takes time, so it is done beside the loop.
 
@@ -330,19 +339,6 @@ COMMANDS: dict[str, tuple[type[Request], Do]] = {
     "sim.scenario": (SimScenario, Commands.sim_scenario),
     "sim.cut": (SimCut, Commands.sim_cut),
 }
-
-
-def _request(do: str, fields: Fields, kind: type[R]) -> R:
-    try:
-        return msgspec.convert(fields, kind)
-    except msgspec.ValidationError as error:
-        raise Refusal("bad_request", f"{do}: {error}.", "See docs/control.md.") from error
-
-
-def _who(request: Act, peer: Peer) -> str:
-    """As the journal names the actor. Who is on the console is not for the request to say."""
-    name = request.actor.name if request.actor.kind == "user" else peer.name
-    return f"{request.actor.kind}:{name}"
 
 
 def _person(user: User, known: Person | None) -> Person:

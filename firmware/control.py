@@ -70,7 +70,7 @@ Room = Callable[[], bool]
 """Can the client take more?"""
 Answer = Callable[[str, Fields, Peer], Coroutine[Any, Any, Fields]]
 """Does what is asked and gives its `ok`; raises `Refusal`."""
-Reports = Callable[[Fields, Room], AsyncGenerator[Fields | None, None]]
+Reports = Callable[[Fields, Peer, Room], AsyncGenerator[Fields | None, None]]
 """The events of a stream; None is a moment at which nothing is to be said, the first says that the stream is open.
 Raises `Refusal`, when called or at its first step, where it cannot be opened."""
 
@@ -196,7 +196,7 @@ class _Connection:
 
     async def _report(self, ident: int, reports: Reports, request: Fields) -> None:
         opened = False
-        async with contextlib.aclosing(reports(request, self._has_room)) as events:
+        async with contextlib.aclosing(reports(request, self.peer, self._has_room)) as events:
             async for event in events:
                 if not opened:
                     self._send({"id": ident, "ok": {}})

@@ -15,10 +15,8 @@ import os
 import random
 import resource
 import signal
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +31,7 @@ from firmware.config import CONFIG_NAME, Config, ConfigError, system_zone
 from firmware.config_file import default_text, load, save
 from firmware.control import ControlServer
 from firmware.health import Systemd
+from firmware.logs import log_to_stderr
 from recorder.errors import LockedError, RecorderError
 from recorder.ledger import JOURNAL_BROKEN, Ledger
 
@@ -65,17 +64,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m firmware", description="The Linekeep daemon.")
     parser.add_argument("--data", type=Path, default=Path("var"), help="the data folder (default: ./var)")
     parser.add_argument("--config", type=Path, help=f"the configuration (default: {CONFIG_NAME} in the data folder)")
+    parser.add_argument("--keeper", type=Path, help="the folder of the keeper's socket, on a box that was flashed")
     given = parser.parse_args(arguments)
-    _log_to_stderr()
+    log_to_stderr()
     os.umask(0o027)
     try:
-        return _start(given.data.absolute(), given.config)
+        return _start(given.data.absolute(), given.config, given.keeper)
     except CannotStart as error:
         log.error("%s", error)
         return error.exit_code
 
 
-def _start(data: Path, config_path: Path | None) -> int:
+def _start(data: Path, config_path: Path | None, keeper: Path | None) -> int:
     if config_path is not None or (data / CONFIG_NAME).exists():
         config = _configuration(config_path or data / CONFIG_NAME)
         _make_folder(data)
@@ -85,7 +85,7 @@ def _start(data: Path, config_path: Path | None) -> int:
     _allow_files(len(config.lines))
     clock, rng = SystemClock(), random.SystemRandom()
     taken = _take(data, config, clock, rng)
-    return asyncio.run(_run(data, config, config_path or data / CONFIG_NAME, clock, rng, taken))
+    return asyncio.run(_run(data, config, config_path or data / CONFIG_NAME, keeper, clock, rng, taken))
 
 
 def _configuration(path: Path) -> Config:
@@ -175,16 +175,16 @@ def _is_full(data: Path) -> bool:
 
 
 async def _run(
-    data: Path, config: Config, config_path: Path, clock: SystemClock, rng: random.Random, taken: _Taken
-) -> int:
+    data: Path, config: Config, config_path: Path, keeper: Path | None, clock: SystemClock, rng: random.Random,
+    taken: _Taken,
+) -> int:  # fmt: skip
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     box = Box(data, config, clock, rng, taken.ledger, make_cards(config, data))
-    commands = Commands(box, config_path)
-    streams = {"watch": commands.watch, "listen": commands.listen, "learn.measure": commands.learn_measure}
-    server = ControlServer(data, commands.answer, streams)
+    commands = Commands(box, config_path, keeper)
+    server = ControlServer(data, commands.answer, commands.streams())
     loop.add_signal_handler(signal.SIGHUP, _look_at_configuration, config_path, box)
     loop.set_exception_handler(partial(_internal, box.alarms))
     try:
@@ -253,22 +253,3 @@ def _internal(alarms: Alarms, loop: asyncio.AbstractEventLoop, context: dict[str
     """What nobody foresaw is in the log and an alarm, and the box goes on."""
     loop.default_exception_handler(context)
     alarms.raise_("internal", "daemon", error=f"{context['message']}: {context.get('exception')!r}")
-
-
-class _Lines(logging.Formatter):
-    """For the journal of systemd every line begins with its severity, as sd-daemon(3) says."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        severity = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3}.get(record.levelno, 2)
-        return "\n".join(self._prefixed(severity, super().format(record)))
-
-    def _prefixed(self, severity: int, text: str) -> Iterator[str]:
-        for line in text.splitlines():
-            yield f"<{severity}>{line}"
-
-
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    form = "%(name)s: %(message)s"
-    handler.setFormatter(_Lines(form) if "JOURNAL_STREAM" in os.environ else logging.Formatter("%(levelname)s " + form))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])

@@ -5,33 +5,17 @@ The types are the check: a field that is missing, unknown or wrong is refused be
 
 from typing import Annotated, Any, Literal
 
-import msgspec
-from msgspec import Meta
+from msgspec import Meta, field
 
+from firmware.asked import Act, Name, Request
 from firmware.sheet.sealed import Verdict
 from firmware.wire import LearnStep, Measurement
 
 Handle = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 Handles = Annotated[list[Handle], Meta(min_length=1, max_length=500)]
 LineNumber = Annotated[int, Meta(ge=1)]
-Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Dialled = Annotated[str, Meta(pattern="^[0-9*#]{1,20}$")]
 Interval = Annotated[int, Meta(ge=200, le=5000)]
-
-
-class Request(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    pass
-
-
-class Actor(Request):
-    kind: Literal["user", "console"]
-    name: Name
-
-
-class Act(Request):
-    """A request that changes something."""
-
-    actor: Actor
 
 
 class Watch(Request):
@@ -79,7 +63,7 @@ class Unlink(Act):
 class EnterOperation(Act):
     act: Literal["listen", "export", "search", "sign_in", "sign_out", "sign_in_failed"]
     handle: Handle | None = None
-    detail: dict[str, Any] = {}
+    detail: dict[str, Any] = field(default_factory=dict)
 
 
 class Accept(Act):
@@ -123,7 +107,7 @@ class LearnMeasure(Request):
     line: LineNumber
     step: LearnStep
     seconds: Annotated[float, Meta(ge=1, le=30)] = 5.0
-    before: list[Measurement] = []
+    before: list[Measurement] = field(default_factory=list)
 
 
 class LearnPropose(Request):

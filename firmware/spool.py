@@ -10,7 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from firmware.requests import Actor, EnterOperation
+from firmware.asked import Actor
+from firmware.requests import EnterOperation
 from recorder.errors import RefusedError
 from recorder.ledger import Ledger
 from recorder.spool import chained

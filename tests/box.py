@@ -73,17 +73,17 @@ class Process:
 
 
 class Box:
-    """The daemon on `data`, started with `configuration` (TOML)."""
+    """The daemon on `data`, started with `configuration` (TOML) and more words on its command line."""
 
-    def __init__(self, data: Path, configuration: str | None = None) -> None:
-        self.data = data
+    def __init__(self, data: Path, configuration: str | None = None, *arguments: str) -> None:
+        self.data, self._arguments = data, arguments
         data.mkdir(parents=True, exist_ok=True)
         if configuration is not None:
             (data / "linekeep.toml").write_text(configuration, encoding="utf-8")
         self.start()
 
     def start(self) -> None:
-        self.daemon = Process("-m", "firmware", "--data", str(self.data))
+        self.daemon = Process("-m", "firmware", "--data", str(self.data), *self._arguments)
         wait_for("the daemon's answer", self._answers)
 
     def _answers(self) -> bool:

@@ -3,12 +3,25 @@
 The protocol is written down in docs/control.md. A frame is a 32-bit big-endian length and that many bytes of
 MessagePack holding one map (`frames`). A connection carries any number of requests at once, told apart by the `id` the
 client gave them, and streams of events that go on until they are cancelled or the connection ends (`clients`). What
-the daemon tells of itself has types (`messages`).
+the daemon tells of itself has types (`messages`), and so has what the keeper tells of the box (`box_state`).
 
 The modules of this package import nothing of ours but each other, because the page's floor may import nothing else of
 this one; everybody imports from here.
 """
 
+from firmware.wire.box_state import (
+    BoxState,
+    EncryptionState,
+    Interface,
+    LastUpdate,
+    NetworkState,
+    NetworkTrial,
+    SafeModeState,
+    SlotState,
+    SshState,
+    TimeState,
+    UpdateState,
+)
 from firmware.wire.clients import (
     SOCKET_NAME,
     AsyncClient,
@@ -52,26 +65,37 @@ __all__ = [
     "AlarmCounts",
     "AlarmReport",
     "AsyncClient",
+    "BoxState",
     "CardStatus",
     "Client",
     "ClockStatus",
     "DaemonError",
     "DaemonUnreachableError",
     "DiskStatus",
+    "EncryptionState",
     "Fields",
     "FrameReader",
     "GapCounts",
+    "Interface",
+    "LastUpdate",
     "LearnStep",
     "LineSnapshot",
     "Measurement",
+    "NetworkState",
+    "NetworkTrial",
     "Proposal",
     "Proposed",
     "RecordingCounts",
+    "SafeModeState",
+    "SlotState",
     "SpanStatus",
     "Spread",
+    "SshState",
     "Status",
     "SyncTimes",
     "TickTimes",
+    "TimeState",
+    "UpdateState",
     "Verdict",
     "WireError",
     "WriterStatus",

@@ -39,7 +39,7 @@ class Asked:
                 raise ZeroDivisionError
         raise Refusal("bad_request", f"There is no command {do}.", "Look.")
 
-    async def flood(self, request: Fields, room: Room) -> AsyncGenerator[Fields | None, None]:
+    async def flood(self, request: Fields, peer: Peer, room: Room) -> AsyncGenerator[Fields | None, None]:
         self.open_streams += 1
         try:
             yield None
@@ -50,10 +50,10 @@ class Asked:
         finally:
             self.open_streams -= 1
 
-    def closed(self, request: Fields, room: Room) -> AsyncGenerator[Fields | None, None]:
+    def closed(self, request: Fields, peer: Peer, room: Room) -> AsyncGenerator[Fields | None, None]:
         raise Refusal("not_found", "Nothing to hear.", "Look.")
 
-    async def refusing(self, request: Fields, room: Room) -> AsyncGenerator[Fields | None, None]:
+    async def refusing(self, request: Fields, peer: Peer, room: Room) -> AsyncGenerator[Fields | None, None]:
         if "line" not in request:
             raise Refusal("not_found", "No line to hear.", "Look.")
         yield None

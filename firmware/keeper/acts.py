@@ -1,0 +1,46 @@
+"""What the keeper can be asked: the table of acts. The daemon reads it, too, to know what it hands on."""
+
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from firmware.keeper import about, power
+from firmware.keeper.asking import BoxAct, Keeping
+from firmware.wire import Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """An act that answers once. One at a time is done."""
+
+    request: type[BoxAct]
+    do: Callable[[Keeping, Any], Coroutine[Any, Any, Fields]]
+    page: bool = False
+    """The page's own user may ask, too: what it must be able to while the daemon is down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """An act that reports while it goes on: `{"event": "progress", "share": 0..1, "step": "..."}`, and at its end
+    `{"event": "end", "reason": "done"}`. The generator is closed when who asked goes away; what must not stop then is
+    begun with `Keeping.begin`, and the generator follows it. Raises `Refusal`."""
+
+    request: type[BoxAct]
+    follow: Callable[[Keeping, Any], AsyncGenerator[Fields, None]]
+    page: bool = False
+
+
+STATE = "box.state"
+"""Changes nothing: answered at once to whoever may connect, and not journalled."""
+
+ACTS: dict[str, Doing | Following] = {
+    "box.restart": Doing(power.Power, power.restart, page=True),
+    "box.power_off": Doing(power.Power, power.power_off, page=True),
+}
+
+TELLS: tuple[Callable[[Keeping], Coroutine[Any, Any, Fields]], ...] = (about.state,)
+"""Each gives fields of `BoxState`; together they are the answer to `box.state`."""
+
+APPLIES: tuple[tuple[str, Callable[[Keeping], Coroutine[Any, Any, None]]], ...] = ()
+"""What is done when the keeper starts, in order, before the network and the daemon are started. What fails is a problem
+of that name, and the rest is done."""

@@ -1,0 +1,62 @@
+"""The daemon's commands `box.*`: journalled, then handed on to a real keeper; and a machine that has none."""
+
+import getpass
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firmware.wire import SOCKET_NAME, DaemonError
+from recorder.catalogue import Catalogue
+from tests.box import Box, Process, wait_for
+from tests.firmware.test_keeper import place
+
+CONSOLE = {"kind": "console", "name": "somebody else"}
+NO_CARD = 'card = []\n[box]\nname = "Linekeep"\n'
+
+
+def journalled(data: Path, act: str) -> list[tuple[str, dict[str, Any]]]:
+    """Who did this and what was noted of it, the oldest first."""
+    with closing(Catalogue.open_readonly(data)) as catalogue:
+        return [(one.actor, one.detail) for one in reversed(catalogue.operations()) if one.act == act]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[tuple[Path, Process]]:
+    """A box's root with a keeper in it, and the keeper."""
+    made = place(tmp_path / "root")
+    keeper = Process("-m", "firmware.keeper", "--root", str(made.root))
+    wait_for("the keeper's socket", (made.socket / SOCKET_NAME).exists)
+    yield made.socket, keeper
+    assert keeper.stop() == 0, "".join(keeper.output)
+
+
+def test_without_a_keeper_the_machines_own_settings_apply(tmp_path: Path) -> None:
+    with Box(tmp_path, NO_CARD) as box:
+        state = box.call("box.state")
+        assert state["managed"] is False
+        assert state["version"] and state["time"]["zone"] and state["name"]
+        with pytest.raises(DaemonError, match="not flashed") as refused:
+            box.call("box.restart", actor=CONSOLE)
+        assert refused.value.code == "refused"
+        assert journalled(tmp_path, "box.restart") == []
+
+
+def test_what_the_keeper_says_is_handed_on_and_its_absence_is_journalled(
+    tmp_path: Path, root: tuple[Path, Process]
+) -> None:
+    socket, keeper = root
+    with Box(tmp_path / "data", NO_CARD, "--keeper", str(socket)) as box:
+        state = box.call("box.state")
+        assert (state["managed"], state["version"], state["development"]) == (True, "0.2.0", True)
+        with pytest.raises(DaemonError, match="actor"):
+            box.call("box.restart")
+        keeper.stop()
+        for do, fields in (("box.state", {}), ("box.restart", {"actor": CONSOLE})):
+            with pytest.raises(DaemonError, match="keeper of the box does not answer"):
+                box.call(do, **fields)
+    (asked, nothing), (_, failed) = journalled(tmp_path / "data", "box.restart")
+    assert (asked, nothing) == (f"console:{getpass.getuser()}", {}), "the kernel says who it was"
+    assert "does not answer" in failed["failed"]
