@@ -65,6 +65,8 @@ class Channel:
     off_hook: bool
     """What is at the other end, a telephone or an exchange, is not idle."""
     alarms: tuple[str, ...]
+    fits: Signalling = Signalling.NONE
+    """What an analogue port can be made; an exchange's line, or a telephone."""
 
 
 def version() -> Version:
@@ -133,8 +135,9 @@ def _channel(fd: int, number: int) -> Channel | None:
     law = "alaw" if info.curlaw == lib.DAHDI_LAW_ALAW else "ulaw"
     name, off_hook = text_of(info.name), bool(info.rxisoffhook)
     return Channel(
-        number, info.spanno, info.chanpos, name, _signalling(info.sigtype), law, off_hook, alarms(info.chan_alarms)
-    )
+        number, info.spanno, info.chanpos, name, _signalling(info.sigtype), law, off_hook, alarms(info.chan_alarms),
+        _signalling(info.sigcap),
+    )  # fmt: skip
 
 
 def alarms(bits: int) -> tuple[str, ...]:

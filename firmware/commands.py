@@ -21,10 +21,12 @@ from firmware.cards import CardError
 from firmware.cards.simulated import SimulatedCard
 from firmware.control import Peer, Refusal, Reports, Room
 from firmware.engine import EngineError, UnknownLineError
+from firmware.fitting import Fitting
 from firmware.learning import LEARNED, Learning
 from firmware.requests import (
     Accept,
     AcknowledgeAlarm,
+    DescribeLines,
     EnterOperation,
     Key,
     LearnApply,
@@ -41,6 +43,7 @@ from firmware.requests import (
     SimCut,
     SimReplay,
     SimScenario,
+    TakeSimulated,
     Trash,
     Undelete,
     Unlink,
@@ -64,9 +67,13 @@ T = TypeVar("T")
 class Commands:
     """Does what is asked of a box."""
 
-    def __init__(self, box: Box, config_path: Path, keeper: Path | None = None) -> None:
+    def __init__(self, box: Box, config_path: Path, again: Callable[[], None], keeper: Path | None = None) -> None:
+        """`again` has the daemon end in good order and start anew."""
         self._box = box
-        self._learning = Learning(box, config_path)
+        self._again = again
+        changing = asyncio.Lock()
+        self._learning = Learning(box, config_path, changing)
+        self._fitting = Fitting(box, config_path, changing)
         self._boxes = BoxCommands(box, keeper)
 
     def streams(self) -> dict[str, Reports]:
@@ -263,6 +270,32 @@ class Commands:
             )
         return await self._learning.apply(request.line, values, asked.who(request, peer))
 
+    # Cards and lines in the configuration
+
+    async def fitting(self, request: Request, peer: Peer) -> Fields:
+        return msgspec.structs.asdict(await self._fitting.state())
+
+    async def card_scan(self, request: Request, peer: Peer) -> Fields:
+        return msgspec.structs.asdict(await self._fitting.scan())
+
+    async def card_take(self, request: Act, peer: Peer) -> Fields:
+        return await self._fitting.take_cards(asked.who(request, peer))
+
+    async def card_simulate(self, request: TakeSimulated, peer: Peer) -> Fields:
+        return await self._fitting.take_simulated(request.lines, asked.who(request, peer))
+
+    async def card_drop(self, request: Act, peer: Peer) -> Fields:
+        return await self._fitting.drop_simulated(asked.who(request, peer))
+
+    async def line_describe(self, request: DescribeLines, peer: Peer) -> Fields:
+        return await self._fitting.describe(request.lines, asked.who(request, peer))
+
+    async def restart(self, request: Act, peer: Peer) -> Fields:
+        who = asked.who(request, peer)
+        await self._ledger(lambda ledger: ledger.operation("restart", who, None, {}))
+        self._again()
+        return {}
+
     # Simulated lines. Rendering a call takes time, so it is done beside the loop.
 
     async def sim_call(self, request: SimCall, peer: Peer) -> Fields:
@@ -334,6 +367,13 @@ COMMANDS: dict[str, tuple[type[Request], Do]] = {
     "learn.begin": (LearnBegin, Commands.learn_begin),
     "learn.propose": (LearnPropose, Commands.learn_propose),
     "learn.apply": (LearnApply, Commands.learn_apply),
+    "fitting": (Request, Commands.fitting),
+    "card.scan": (Request, Commands.card_scan),
+    "card.take": (Act, Commands.card_take),
+    "card.simulate": (TakeSimulated, Commands.card_simulate),
+    "card.drop": (Act, Commands.card_drop),
+    "line.describe": (DescribeLines, Commands.line_describe),
+    "restart": (Act, Commands.restart),
     "sim.call": (SimCall, Commands.sim_call),
     "sim.replay": (SimReplay, Commands.sim_replay),
     "sim.scenario": (SimScenario, Commands.sim_scenario),

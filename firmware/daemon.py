@@ -15,6 +15,7 @@ import os
 import random
 import resource
 import signal
+import sys
 import tempfile
 import time
 from functools import partial
@@ -52,6 +53,8 @@ EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
 EXIT_DATA_FOLDER = 3
 EXIT_LEDGER = 4
+EXIT_AGAIN = -1
+"""Not the process's own: it is to start anew."""
 
 
 class CannotStart(Exception):
@@ -69,10 +72,15 @@ def main(arguments: list[str] | None = None) -> int:
     log_to_stderr()
     os.umask(0o027)
     try:
-        return _start(given.data.absolute(), given.config, given.keeper)
+        code = _start(given.data.absolute(), given.config, given.keeper)
     except CannotStart as error:
         log.error("%s", error)
         return error.exit_code
+    if code == EXIT_AGAIN and not Systemd().listens:
+        again = sys.argv[1:] if arguments is None else arguments
+        os.execv(sys.executable, [sys.executable, "-m", "firmware", *again])  # noqa: S606 - ourselves
+    # systemd starts it again, and its watchdog waits for that; it would not wait for a start in place.
+    return max(code, 0)
 
 
 def _start(data: Path, config_path: Path | None, keeper: Path | None) -> int:
@@ -183,7 +191,13 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     box = Box(data, config, clock, rng, taken.ledger, make_cards(config, data))
-    commands = Commands(box, config_path, keeper)
+    again = asyncio.Event()
+
+    def end_and_begin() -> None:
+        again.set()
+        stop.set()
+
+    commands = Commands(box, config_path, end_and_begin, keeper)
     server = ControlServer(data, commands.answer, commands.streams())
     loop.add_signal_handler(signal.SIGHUP, _look_at_configuration, config_path, box)
     loop.set_exception_handler(partial(_internal, box.alarms))
@@ -196,7 +210,8 @@ async def _run(
         log.info("ready: version %s, pid %d, %d lines, data in %s", VERSION, os.getpid(), len(config.lines), data)
         gc.collect()
         gc.freeze()
-        return await _until(stop, box)
+        code = await _until(stop, box)
+        return EXIT_AGAIN if again.is_set() and code == 0 else code
     finally:
         await server.close()
         # Sealing takes its time; the loop goes on for what the threads have to tell.

@@ -67,6 +67,10 @@ class Systemd:
         self._notifier: sdnotify.SystemdNotifier | None = None
 
     @property
+    def listens(self) -> bool:
+        return self._listens
+
+    @property
     def period_s(self) -> float | None:
         """Half of the watchdog's interval; None where there is no watchdog for this process."""
         interval_us = int(os.environ.get("WATCHDOG_USEC", "0") or "0")

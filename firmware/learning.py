@@ -35,11 +35,10 @@ LEARNED = ("trigger", "off_hook_volts", "cut_volts", "vox_level_dbm0")
 
 
 class Learning:
-    """`path`: the configuration file. One change at a time."""
+    """`path`: the configuration file. One change at a time, whoever makes it: `changing` is held meanwhile."""
 
-    def __init__(self, box: Box, path: Path) -> None:
-        self._box, self._path = box, path
-        self._changing = asyncio.Lock()
+    def __init__(self, box: Box, path: Path, changing: asyncio.Lock) -> None:
+        self._box, self._path, self._changing = box, path, changing
 
     def begin(self, line: int) -> Fields:
         """What is to be done on this line, and what it has now."""

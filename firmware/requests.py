@@ -5,7 +5,7 @@ The types are the check: a field that is missing, unknown or wrong is refused be
 
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, field
+from msgspec import Meta, field, structs
 
 from firmware.asked import Act, Name, Request
 from firmware.sheet.sealed import Verdict
@@ -123,6 +123,28 @@ class LearnApply(Act):
     off_hook_volts: float | None = None
     cut_volts: float | None = None
     vox_level_dbm0: float | None = None
+
+
+class DescribedLine(Request):
+    """What is left out stays as it is."""
+
+    line: LineNumber
+    name: Annotated[str, Meta(max_length=64)] | None = None
+    enabled: bool | None = None
+    role: Literal["tap", "trunk", "station"] | None = None
+    kind: Literal["direct", "trunk", "extension", "handset"] | None = None
+
+    def given(self) -> dict[str, str | bool]:
+        fields = structs.asdict(self)
+        return {key: value for key, value in fields.items() if key != "line" and value is not None}
+
+
+class DescribeLines(Act):
+    lines: Annotated[list[DescribedLine], Meta(min_length=1, max_length=4096)]
+
+
+class TakeSimulated(Act):
+    lines: Annotated[int, Meta(ge=1, le=64)] = 8
 
 
 class SimCall(Request):

@@ -22,7 +22,10 @@ PORTS: Final = {
     Signalling.NONE: "not configured",
 }
 """What a channel is, for people."""
-_RECORDED: Final = (Signalling.LINE, Signalling.TELEPHONE, Signalling.CLEAR)
+RECORDED: Final = (Signalling.LINE, Signalling.TELEPHONE, Signalling.CLEAR)
+"""Channels that can be recorded as they are."""
+_FRAMING: Final = {"E1": ("ccs,hdb3", 16), "T1": ("esf,b8zs", 24), "J1": ("esf,b8zs", 24)}
+"""Framing and coding of a digital span, and the position of the channel that carries its signalling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,8 @@ def configuration(spans: Sequence[Span], channels: Sequence[Channel], names: Col
     taken = set(names)
     for described, numbers in _by_clock(spans).items():
         own = [channel for channel in channels if channel.span in numbers]
-        for law in sorted({channel.law for channel in own if channel.signalling in _RECORDED}):
-            group = [channel for channel in own if channel.law == law and channel.signalling in _RECORDED]
+        for law in sorted({channel.law for channel in own if channel.signalling in RECORDED}):
+            group = [channel for channel in own if channel.law == law and channel.signalling in RECORDED]
             name = next(name for n in range(len(taken) + 1) if (name := f"dahdi{n}") not in taken)
             taken.add(name)
             parts.append(_stanza(described, name, law, group))
@@ -70,6 +73,30 @@ def configuration(spans: Sequence[Span], channels: Sequence[Channel], names: Col
             "# call dahdi_cfg.\n"
         )
     return "\n".join(parts)
+
+
+def signalling(spans: Sequence[Span], channels: Sequence[Channel]) -> str:
+    """DAHDI's own configuration (`system.conf`) for all these channels, by what their ports can be; empty where all
+    have one already, or where nothing of it could be told."""
+    if not any(channel.signalling is Signalling.NONE and channel.fits is not Signalling.NONE for channel in channels):
+        return ""
+    parts = ["# Made from what the driver says of its ports."]
+    digital = [span for span in spans if span.type in _FRAMING]
+    for place, span in enumerate(digital, 1):
+        framing, carrier = _FRAMING[span.type]
+        own = [each for each in channels if each.span == span.number and each.position != carrier]
+        # The first gives the clock, the others stand in for it. `clear` would bundle the channels into one.
+        parts.append(f"span={span.number},{place},0,{framing}")
+        parts += [f"bchan={_listed(channel.number for channel in own)}"] if own else []
+    numbers = {span.number for span in digital}
+    for word, fits in (("fxsks", Signalling.LINE), ("fxoks", Signalling.TELEPHONE)):
+        own = [channel for channel in channels if channel.span not in numbers and channel.fits is fits]
+        parts += [f"{word}={_listed(channel.number for channel in own)}"] if own else []
+    return "\n".join([*parts, "loadzone=cn", "defaultzone=cn"]) + "\n"
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs(numbers))
 
 
 def _by_clock(spans: Sequence[Span]) -> dict[str, set[int]]:

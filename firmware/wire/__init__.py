@@ -30,6 +30,7 @@ from firmware.wire.clients import (
     DaemonUnreachableError,
     socket_address,
 )
+from firmware.wire.fittings import FittedCard, FittedLine, Fittings, FoundBoard, FoundSpan, Scan
 from firmware.wire.frames import (
     LONGEST_ANSWER,
     LONGEST_REQUEST,
@@ -74,6 +75,11 @@ __all__ = [
     "DiskStatus",
     "EncryptionState",
     "Fields",
+    "FittedCard",
+    "FittedLine",
+    "Fittings",
+    "FoundBoard",
+    "FoundSpan",
     "FrameReader",
     "GapCounts",
     "Interface",
@@ -87,6 +93,7 @@ __all__ = [
     "Proposed",
     "RecordingCounts",
     "SafeModeState",
+    "Scan",
     "SlotState",
     "SpanStatus",
     "Spread",

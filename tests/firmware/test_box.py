@@ -133,7 +133,7 @@ def test_a_change_of_thresholds_goes_to_its_end_though_its_client_has_gone(tmp_p
         box = Box(tmp_path, config, clock, rng, Ledger.open(tmp_path, clock, rng), [card])
         box.start()
         try:
-            learning = Learning(box, path)
+            learning = Learning(box, path, asyncio.Lock())
             asked = asyncio.ensure_future(learning.apply(1, {"off_hook_volts": 22.0}, "user:admin"))
             await asyncio.sleep(0)
             asked.cancel()

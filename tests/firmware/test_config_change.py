@@ -5,7 +5,7 @@ import difflib
 import pytest
 
 from firmware.config import ConfigError
-from firmware.config_change import with_line
+from firmware.config_change import with_cards, with_line, with_lines, without_last_card
 from firmware.config_file import default_text, parse
 
 VALUES: dict[str, float | str] = {
@@ -125,3 +125,58 @@ def test_what_may_not_stand_there_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=words):
         with_line(text, number, values, "box.toml")
+
+
+# What lines are, and which cards there are ----------------------------------------------------------------------------
+
+NO_CARD = """card = []  # none yet
+
+[box]
+name = "Linekeep"
+"""
+STANZA = """# Digium, Wildcard TDM400P
+[[card]]
+kind = "dahdi"
+name = "dahdi0"
+channels = ["1-4"]
+law = "alaw"
+"""
+
+
+def test_lines_get_names_and_kinds_and_nothing_else_changes() -> None:
+    text = with_lines(TWO, {1: {"name": "Gate", "enabled": True}, 2: {"kind": "handset"}})
+    assert changes(TWO, text) == ["-enabled = false", "+enabled = true", '+name = "Gate"', "+", "+[[line]]",
+                                  "+number = 2", '+kind = "handset"']  # fmt: skip
+    lines = parse(text).lines
+    assert (lines[0].name, lines[0].enabled, lines[1].recording.trigger) == ("Gate", True, "vox")
+    assert lines[2] == parse(TWO).lines[2]
+
+
+@pytest.mark.parametrize("values", [{"kind": "nonsense"}, {"role": "station", "kind": 3}, {"name": "a\nb"}])
+def test_what_a_line_cannot_be_is_refused(values: dict[str, str]) -> None:
+    with pytest.raises(ConfigError):
+        with_lines(TWO, {1: values})
+
+
+def test_the_first_card_takes_the_place_of_none_and_the_next_comes_after_it() -> None:
+    first = with_cards(NO_CARD, STANZA)
+    assert "none yet" not in first and parse(first).cards[0].channels == (1, 2, 3, 4)
+    second = with_cards(first, STANZA.replace("dahdi0", "dahdi1").replace("1-4", "5-8"))
+    assert [card.name for card in parse(second).cards] == ["dahdi0", "dahdi1"]
+    with pytest.raises(ConfigError, match="already"):
+        with_cards(second, STANZA.replace("dahdi0", "dahdi2"))
+
+
+def test_a_card_added_after_described_lines_leaves_them_theirs() -> None:
+    text = with_cards(TWO, '[[card]]\nkind = "simulated"\nlines = 2\n')
+    assert [line for line in changes(TWO, text) if line.startswith("-")] == []
+    assert parse(text).lines[:3] == parse(TWO).lines and len(parse(text).lines) == 5
+
+
+def test_the_last_card_goes_with_what_was_said_of_its_lines() -> None:
+    both = with_lines(with_cards(TWO, '[[card]]\nkind = "simulated"\nlines = 2\n'), {5: {"name": "Show"}})
+    assert without_last_card(both).split() == TWO.split()
+    alone = with_lines(with_cards(NO_CARD, '[[card]]\nkind = "simulated"\n'), {2: {"name": "Show"}})
+    emptied = parse(without_last_card(alone))
+    assert emptied.cards == () and emptied.lines == () and emptied.box == parse(NO_CARD).box
+    assert parse(without_last_card(default_text("Asia/Shanghai"))).cards == ()
