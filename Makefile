@@ -18,10 +18,11 @@ DEBIAN_RUN := gcc libc6-dev python3-dev python3-venv libspandsp-dev libtiff-dev 
 	asterisk-core-sounds-en-wav asterisk-core-sounds-fr-wav asterisk-core-sounds-es-wav asterisk-moh-opsound-wav \
 	espeak-ng npm
 DEBIAN_TEST := chromium fonts-wqy-microhei sox gcin-voice asterisk-core-sounds-it-wav
-# A machine in software with the real driver: kernel headers to build it for, and what boots it.
+# A box in software with the real driver: kernel headers to build it for, and what boots it.
 DEBIAN_DAHDI := qemu-system-x86 mmdebstrap linux-headers-amd64 make binutils libarchive-tools zstd
-# What the flashable image is made with, besides: boot code for BIOS and UEFI, file systems without mounting, a block map.
-DEBIAN_IMAGE := grub-common grub-pc-bin grub-efi-amd64-bin mtools dosfstools e2fsprogs fdisk kmod bmap-tools systemd
+# What the flashable image is made with, besides: boot code for BIOS and UEFI, file systems without mounting, a block map,
+# and what does all that without root's rights.
+DEBIAN_IMAGE := grub-common grub-pc-bin grub-efi-amd64-bin mtools dosfstools e2fsprogs fdisk kmod bmap-tools systemd fakeroot uidmap
 DEBIAN_TESTIMAGE := ovmf
 # Speech and music of the evaluation: some 400 MB to fetch.
 DEBIAN_EVAL := asterisk-core-sounds-it-wav asterisk-core-sounds-ru-wav asterisk-prompt-es-co asterisk-prompt-fr-armelle \
@@ -37,7 +38,7 @@ help:
 	@echo 'make test-dahdi  thirty lines at once on the real DAHDI driver in a machine in software; DAHDI="--minutes 30"'
 	@echo 'make test-day  a day of simulated traffic, held against what came off the lines; DAY="--hours 24 --lines 4"'
 	@echo 'make image   the flashable disk, into build/image'
-	@echo 'make test-image  starts it in a machine in software, by BIOS and UEFI'
+	@echo 'make test-image  starts it in a machine in software, sets it up from outside by a browser, records a call'
 	@echo 'make bench   what a channel costs, beside libspandsp'
 	@echo 'make eval    what the detectors reach, beside libspandsp; writes the tables of docs/detectors.md'
 	@echo '             EVAL="--part seen talkoff" runs a part'
@@ -70,7 +71,7 @@ image: setup $(BUILD)/debian-dahdi.done $(BUILD)/debian-image.done
 	@echo '== image $(VERSION)'
 	@image/build $(VERSION)
 
-test-image: image setup-test $(BUILD)/debian-testimage.done
+test-image: image $(BUILD)/debian-test.done $(BUILD)/debian-testimage.done
 	@LINEKEEP_IMAGE=$(BUILD)/image/linekeep-$(VERSION)-amd64.img $(BIN)/python -m pytest tests/image
 
 bench: setup
@@ -80,7 +81,9 @@ eval: setup setup-eval
 	@$(BIN)/python -m tests.eval $(EVAL)
 
 setup: $(BUILD)/debian-run.done $(VENV)/done $(BUILD)/bindings.done $(BUILD)/frontend.done $(BIN)/linekeep
-setup-test: $(BUILD)/debian-test.done $(BUILD)/debian-dahdi.done $(BUILD)/dahdi/guest.done
+# The tests' machine looks itself whether anything of it has changed.
+setup-test: setup $(BUILD)/debian-test.done $(BUILD)/debian-dahdi.done $(BUILD)/debian-image.done
+	@tests/dahdi/build-guest
 setup-eval: $(BUILD)/debian-test.done $(BUILD)/debian-eval.done
 
 # Debian packages: named before they are installed, and only those that are missing.
@@ -100,12 +103,6 @@ $(VENV)/done: requirements.lock requirements-build.lock $(BUILD)/debian-run.done
 $(BUILD)/dahdi/source.done: image/pins image/fetch-deb
 	@echo '== DAHDI source (pinned, with digest)'
 	@image/fetch-deb dahdi-dkms $(DAHDI_VERSION) $(DAHDI_SHA256) $(BUILD)/dahdi/source
-	@touch $@
-
-# The tests' machine looks itself whether anything of it has changed.
-$(BUILD)/dahdi/guest.done: tests/dahdi/build-guest image/build-modules image/kernel-release image/pins $(BUILD)/dahdi/source.done $(BUILD)/debian-dahdi.done
-	@echo '== machine with the real DAHDI driver, for the tests'
-	@tests/dahdi/build-guest
 	@touch $@
 
 $(BUILD)/bindings.done: $(BUILD)/dahdi/source.done $(wildcard cffi_bindings/build*.py) $(wildcard cffi_bindings/*.h) $(wildcard cffi_bindings/src/*) $(VENV)/done

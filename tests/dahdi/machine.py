@@ -1,23 +1,26 @@
-"""A machine in software that has the real DAHDI driver: QEMU boots Debian's kernel with DAHDI's modules, and runs the
-tests of `guest/` on crossed spans.
+"""A box in software with the real DAHDI driver: QEMU boots the disk that is flashed, and the tests of `guest/` run on
+it, with crossed spans.
 
-What boots is made once (`build-guest`); the project's files, the Python packages that it needs and what is to be run
-are laid over it as a second archive of the same root. The machine has no disk and no network. Its console goes to a
-file, the results come over a second serial line, as JUnit's XML.
+The disk is made once (`build-guest`), of the image's root: the same Debian, kernel, modules, units and project as on a
+real box. It comes up as a real box does, except that the kernel is started without a boot loader (tests/image starts
+the disk by BIOS and by UEFI). The tests and pytest are handed over in the first root, and started by a unit of their
+own once the daemon and the page are up. The machine has no network. Its console goes to a file, the results come over
+a second serial line, as JUnit's XML.
 
 It is emulated (TCG) even where /dev/kvm is there: inside some virtual machines that node opens, and the kernel then
 hangs. Its clock counts instructions, one a nanosecond, and skips what it sleeps: however busy the host is, the machine
-is never late, and two runs are alike.
+is never late, and two runs are alike. That holds for what the machine computes, not for what it would wait for: its
+disk is therefore memory (an NVDIMM), of which each run changes a copy of its own.
 """
 
 import re
 import shutil
 import subprocess
+import sys
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,20 +37,8 @@ fxsks={CHANNELS + 1}-{2 * CHANNELS}
 loadzone=cn
 defaultzone=cn
 """
-PACKAGES = (
-    "numpy", "cffi", "lmdb", "msgspec", "sdnotify", "rich", "soundfile", "soxr", "cryptography", "tzdata",
-    "argon2-cffi", "pycparser", "tomlkit", "pytest", "pytest-timeout",
-)  # fmt: skip
-FILES = (
-    "pyproject.toml",
-    "dsp",
-    "cffi_bindings",
-    "recorder",
-    "firmware",
-    "tests/__init__.py",
-    "tests/box.py",
-    "tests/dahdi",
-)
+NOT_IN_THE_IMAGE = ("pytest", "pytest-timeout")
+FILES = ("pyproject.toml", "tests/__init__.py", "tests/box.py", "tests/dahdi")
 
 
 @dataclass(frozen=True)
@@ -67,22 +58,19 @@ def run(
     """Boot, run the tests of `guest/` that pytest selects by these arguments, and answer the outcome of each by its
     name. `folder` keeps the console and the results. Raises MachineFailed."""
     folder.mkdir(parents=True, exist_ok=True)
-    if not (BUILT / "key").exists():
-        raise MachineFailed(f"{BUILT} is not built. Remedy: make setup-test")
+    subprocess.run([ROOT / "tests/dahdi/build-guest"], check=True)
     initrd, console, results = folder / "initrd", folder / "console.log", folder / "results.xml"
-    _lay_over(folder / "tree", list(selection), environment or {})
     with initrd.open("wb") as whole:
-        whole.write((BUILT / "root.cpio.zst").read_bytes())
-        subprocess.run(
-            ["bsdtar", "-cf", "-", "--format=newc", "--uid=0", "--gid=0", "-C", folder / "tree", "."],
-            stdout=whole, check=True,
-        )  # fmt: skip
-    shutil.rmtree(folder / "tree")
+        whole.write((BUILT / "initrd").read_bytes())
+        whole.write(b"\0" * (-whole.tell() % 512))
+        whole.write(_first_root(folder / "tree", list(selection), environment or {}))
     began = time.monotonic()
     command: list[str | Path] = [
-        "qemu-system-x86_64", "-machine", "pc", "-cpu", "Nehalem", "-accel", "tcg,thread=single",
-        "-icount", "shift=0,sleep=off", "-m", "3072", "-display", "none", "-nodefaults", "-no-reboot",
-        "-kernel", BUILT / "vmlinuz", "-initrd", initrd, "-append", "console=ttyS0 quiet panic=-1",
+        "qemu-system-x86_64", "-machine", "pc,nvdimm=on", "-cpu", "Nehalem", "-accel", "tcg,thread=single",
+        "-icount", "shift=0,sleep=off", "-m", "3072,slots=1,maxmem=8G", "-display", "none", "-nodefaults", "-no-reboot",
+        "-object", f"memory-backend-file,id=disk,mem-path={BUILT / 'disk.img'},size=2G,share=off",
+        "-device", "nvdimm,memdev=disk",
+        "-kernel", BUILT / "vmlinuz", "-initrd", initrd, "-append", f"{_words()} console=ttyS0 panic=-1",
         "-serial", f"file:{console}", "-serial", f"file:{results}",
     ]  # fmt: skip
     try:
@@ -100,48 +88,50 @@ def run(
         raise MachineFailed(f"The machine reported no results ({error}).\n{_last_words(console)}") from error
 
 
-def _lay_over(tree: Path, selection: list[str], environment: Mapping[str, str]) -> None:
+def _words() -> str:
+    """What the boot menu tells the kernel, with the first slot."""
+    menu = (ROOT / "image/grub.cfg").read_text(encoding="utf-8")
+    words = re.search(r"\blinux \(\S+ (.*?)(; then)?$", menu, re.MULTILINE)
+    assert words, menu
+    known = {"$part": "linekeep-root-a", "$slot": "A"}
+    return re.sub(r"\$\w+", lambda name: known.get(name[0], ""), words[1])
+
+
+def _first_root(tree: Path, selection: list[str], environment: Mapping[str, str]) -> bytes:
+    """An archive that is unpacked over the image's first root: the drivers of the disk in memory, and the tests, which
+    are handed on to the box in /run."""
     shutil.rmtree(tree, ignore_errors=True)
-    shutil.copytree(BUILT / "tree", tree, symlinks=True)
-    project = tree / "opt/linekeep"
+    tests = tree / "tests"
     tracked = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", *FILES],
         cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout.split("\n")  # fmt: skip
-    compiled = [str(path.relative_to(ROOT)) for path in (ROOT / "cffi_bindings").glob("_*.so")]
-    for name in [*filter(None, tracked), *compiled]:
+    ).stdout.splitlines()  # fmt: skip
+    for name in tracked:
         if (ROOT / name).is_file():
-            _copy(ROOT / name, project / name)
-    for package in _needed(PACKAGES):
-        for file in package.files or []:
-            if ".." not in file.parts and "tests" not in file.parts and file.suffix != ".pyc":
-                _copy(Path(str(package.locate_file(file))), tree / "opt/site" / file)
-    _copy(ROOT / "tests/dahdi/guest/init", tree / "init")
-    (tree / "etc/dahdi").mkdir(parents=True)
-    (tree / "etc/dahdi/system.conf").write_text(SPANS_CONF + CHANNELS_CONF)
-    (tree / "etc/dahdi/channels.conf").write_text(CHANNELS_CONF)
-    (tree / "opt/selection").write_text(" ".join(selection))
-    (tree / "opt/environment").write_text("".join(f"export {name}={value}\n" for name, value in environment.items()))
+            (tests / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, tests / name)
+    subprocess.run(
+        [sys.executable, ROOT / "image/lay-packages", tests / "site", *NOT_IN_THE_IMAGE],
+        capture_output=True,
+        check=True,
+    )
+    (tests / "dahdi.conf").write_text(SPANS_CONF + CHANNELS_CONF)
+    (tests / "channels.conf").write_text(CHANNELS_CONF)
+    (tests / "selection").write_text(" ".join(selection))
+    (tests / "environment").write_text("".join(f"export {name}={value}\n" for name, value in environment.items()))
+    root = tree / "root"
+    shutil.copytree(BUILT / "nvdimm", root / "nvdimm")
+    (root / "conf").mkdir()
+    shutil.copy(ROOT / "tests/dahdi/guest/first-root", root / "conf/param.conf")
+    _pack(tests, "ustar", root / "tests.tar")
+    _pack(root, "newc", tree / "root.cpio")
+    packed = (tree / "root.cpio").read_bytes()
+    shutil.rmtree(tree)
+    return packed
 
 
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(source, target)
-
-
-def _needed(names: Iterable[str]) -> list[Distribution]:
-    """These packages and all that they require here."""
-    found: dict[str, Distribution] = {}
-    wanted = list(names)
-    while wanted:
-        package = distribution(wanted.pop())
-        name = package.metadata["Name"].lower()
-        if name in found:
-            continue
-        found[name] = package
-        required = [requirement for requirement in package.requires or [] if ";" not in requirement]
-        wanted += [re.split(r"[^A-Za-z0-9._-]", requirement)[0] for requirement in required]
-    return list(found.values())
+def _pack(folder: Path, form: str, archive: Path) -> None:
+    subprocess.run(["bsdtar", "-cf", archive, f"--format={form}", "--uid=0", "--gid=0", "-C", folder, "."], check=True)
 
 
 def _outcomes(xml: str) -> dict[str, Outcome]:

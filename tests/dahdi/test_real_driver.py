@@ -9,7 +9,7 @@ import pytest
 from tests.dahdi.machine import Outcome, run
 
 GUEST = Path(__file__).parent / "guest"
-SHORT = ("test_card.py", "test_daemon.py", "test_tools.py")
+SHORT = ("test_box.py", "test_card.py", "test_daemon.py", "test_tools.py")
 BOOT_S = 600
 
 

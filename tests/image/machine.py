@@ -18,8 +18,8 @@ from typing import Literal
 from tests.box import free_port, wait_for
 
 OVMF = Path("/usr/share/OVMF/OVMF_CODE.fd")
-GIB = 1 << 30
-ESP_AT = 2 << 20
+MIB, GIB = 1 << 20, 1 << 30
+ESP_AT, SLOT_A_AT = 2 * MIB, 66 * MIB
 """Bytes into the disk (image/build-disk)."""
 SHELL_WORDS = "systemd.debug_shell=ttyS1"
 BOOT_S = 400
@@ -28,15 +28,23 @@ BOOT_S = 400
 Firmware = Literal["bios", "uefi"]
 
 
-def disk_copy(image: Path, target: Path, size: int = 3 * GIB) -> Path:
-    """A copy of the image on a larger disk, with a shell for the tests."""
+def disk_copy(image: Path, target: Path, size: int = 3 * GIB, root: Path | None = None) -> Path:
+    """A copy of the image on a larger disk, with a shell for the tests; where another root is given, that is in the
+    first slot, and may be written."""
     subprocess.run(["cp", "--sparse=always", image, target], check=True)
     with target.open("r+b") as disk:
         disk.truncate(size)
     place = f"{target}@@{ESP_AT}"
     menu = subprocess.run(["mtype", "-i", place, "::/grub/grub.cfg"], capture_output=True, text=True, check=True).stdout
+    menu = menu.replace(" quiet ", f" {SHELL_WORDS} quiet ")
+    if root is not None:
+        seek = f"seek={SLOT_A_AT // MIB}"
+        subprocess.run(
+            ["dd", f"if={root}", f"of={target}", "bs=1M", seek, "conv=notrunc,sparse", "status=none"], check=True
+        )
+        menu = menu.replace(" ro ", " rw ").replace(" systemd.volatile=state ", " ")
     own = target.with_suffix(".cfg")
-    own.write_text(menu.replace(" quiet ", f" {SHELL_WORDS} quiet "))
+    own.write_text(menu)
     subprocess.run(["mcopy", "-o", "-i", place, own, "::/grub/grub.cfg"], check=True)
     return target
 

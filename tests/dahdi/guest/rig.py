@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from firmware.cards.dahdi import DahdiCard, Port, Role
 
 SPAN = 32
 """Channels of a span."""
+CHANNELS_CONF = Path("/run/tests/channels.conf")
+"""For dahdi_cfg: what the channels are, without the spans."""
 
 
 def stations(*channels: int, role: Role = Role.STATION) -> DahdiCard:

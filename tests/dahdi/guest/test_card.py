@@ -14,7 +14,7 @@ from cffi_bindings.dahdi import Signalling
 from cffi_bindings.errors import DahdiError
 from firmware.cards import CardError, ChannelStatus, LineEventKind
 from firmware.cards.dahdi import DahdiCard, Port, Role
-from tests.dahdi.guest.rig import SPAN, lines, noise, place_of, reading, stations
+from tests.dahdi.guest.rig import CHANNELS_CONF, SPAN, lines, noise, place_of, reading, stations
 
 
 def test_scan_names_spans_channels_and_driver() -> None:
@@ -141,7 +141,7 @@ def test_a_card_is_pulled_and_put_back_while_the_other_line_goes_on() -> None:
             reader.wait_blocks(25)
         finally:
             (device / "assign_span").write_text("1:1:1")
-            subprocess.run(["dahdi_cfg", "-c", "/etc/dahdi/channels.conf"], check=True)
+            subprocess.run(["dahdi_cfg", "-c", CHANNELS_CONF], check=True)
         back = reader.wait_event(1, LineEventKind.CLEAR, pulled.sample)
         reader.wait_blocks(100)
         status = {block.first_sample: block.status.tolist() for block in reader.blocks}
