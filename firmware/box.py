@@ -174,6 +174,11 @@ class Box:
                 self.alarms.clear("identity_unusable", "identity")
         return self._identity
 
+    def look_at_zone(self) -> None:
+        """The system's zone may be another now; recordings that begin from now on have it."""
+        self._zone_name, self._zone = zone = box_zone(self.config.box)
+        self.engine.set_zone(zone)
+
     # What it says of itself -------------------------------------------------------------------------------------------
 
     def utc_ns(self) -> int:

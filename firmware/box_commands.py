@@ -16,9 +16,11 @@ import msgspec
 
 from firmware import asked
 from firmware.box import VERSION, Box
+from firmware.config import CONFIG_NAME
 from firmware.control import Peer, Refusal, Reports, Room
 from firmware.keeper.acts import ACTS, STATE, Doing, Following
 from firmware.keeper.asking import BoxAct
+from firmware.keeper.clock import Time
 from firmware.wire import AsyncClient, BoxState, DaemonError, Fields, TimeState, WireError
 
 
@@ -38,15 +40,20 @@ class BoxCommands:
     async def answer(self, do: str, fields: Fields, peer: Peer) -> Fields:
         if do == STATE:
             asked.converted(do, fields, asked.Request)
-            return self._unmanaged() if self._keeper is None else await self._hand_on(self._keeper, do, {})
+            return self._unmanaged() if self._keeper is None else await self._managed(self._keeper)
         request, keeper = self._request(do, ACTS[do], fields, peer)
+        if isinstance(request, Time):
+            self._check_zone(request)
         actor = asked.who(request, peer)
         await self._enter(do, actor, request.told())
         try:
-            return await self._hand_on(keeper, do, fields)
+            answer = await self._hand_on(keeper, do, fields)
         except Refusal as refusal:
             await self._enter(do, actor, {**request.told(), "failed": refusal.message})
             raise
+        if isinstance(request, Time):
+            self._box.look_at_zone()
+        return answer
 
     async def _follow(
         self, do: str, act: Following, fields: Fields, peer: Peer, room: Room
@@ -92,6 +99,20 @@ class BoxCommands:
     async def _enter(self, do: str, actor: str, detail: Fields) -> None:
         entry = self._box.ledger.submit(lambda ledger: ledger.operation(do, actor, None, detail))
         await asyncio.wrap_future(entry)
+
+    def _check_zone(self, request: Time) -> None:
+        """A box has one zone: that of its configuration where that names one, else the system's."""
+        own = self._box.config.box.zone
+        if own and request.zone not in (None, own):
+            raise Refusal(
+                "refused", f"box.time: {CONFIG_NAME} says that the zone is {own}.",
+                "Take `zone` out of its [box] and start the daemon again; then it can be set here.",
+            )  # fmt: skip
+
+    async def _managed(self, keeper: Path) -> Fields:
+        state = await self._hand_on(keeper, STATE, {})
+        state["time"]["zone"] = self._box.status().clock.zone
+        return state
 
     def _unmanaged(self) -> Fields:
         clock = self._box.status().clock

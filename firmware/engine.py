@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import TimeoutError as NoAnswer
 from dataclasses import dataclass
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,7 @@ class Engine:
             config.storage.minimum_free_mb,
         )  # fmt: skip
         self.pumps: list[Pump] = []
+        self._switches = [switch for _, switch, _, _ in built]
         for card, switch, analysis, reach in built:
             feed = feeds[card.name]
             pump = Pump(card, clocks[card.name], feed, reach, analysis, switch, self.writer, alarm, until)
@@ -207,6 +209,10 @@ class Engine:
         """Looks at a line without being counted as one who listens. Raises `UnknownLineError`."""
         pump, feed, channel = self._found(line)
         return Probe(Listener(self, line, feed.ring, channel, pump.card.law), pump, channel)
+
+    def set_zone(self, zone: tuple[str, tzinfo]) -> None:
+        for switch in self._switches:
+            switch.set_zone(zone)
 
     def configure(self, line: int, recording: RecordingConfig) -> bool:
         """Gives a line other thresholds, or another trigger, from its next block on. False where that cannot be now:

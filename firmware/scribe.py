@@ -32,7 +32,7 @@ class Scribe:
         zone: tuple[str, tzinfo],
     ) -> None:  # fmt: skip
         self._card, self._ledger, self._publish = card, ledger, publish
-        self._run, self._rng, self._zone = run, rng, zone
+        self._run, self._rng, self.zone = run, rng, zone
         self._next_mark = OWN_MARKS
         self.now = 0
         """End of the block that is being looked at."""
@@ -68,14 +68,14 @@ class Scribe:
     def _begin(self, line: Line, begin: decided.Begin) -> None:
         first, card = begin.sample, self._card
         utc_ns = self.utc_ns(first)
-        offset = datetime.fromtimestamp(utc_ns // NS, UTC).astimezone(self._zone[1]).utcoffset()
+        offset = datetime.fromtimestamp(utc_ns // NS, UTC).astimezone(self.zone[1]).utcoffset()
         assert offset is not None
         start = RecordingStart(
             handle=f"{self._rng.getrandbits(128):032x}",
             line=line.config.number, line_name=line.config.name, card=card.name, simulated=card.simulated,
             channel=line.channel, law=card.law, trigger=begin.trigger, trigger_detail=begin.detail,
             first_sample=first, pre_roll_samples=begin.pre_roll_samples, utc_ns=utc_ns,
-            utc_offset_s=round(offset.total_seconds()), zone=self._zone[0], run=self._run,
+            utc_offset_s=round(offset.total_seconds()), zone=self.zone[0], run=self._run,
             anchor=self._anchor(self.now, first), continues=line.last_handle if begin.continues else None,
         )  # fmt: skip
         line.live, line.last_handle, line.told = Live(start), start.handle, NOTHING

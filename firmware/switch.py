@@ -68,6 +68,10 @@ class Switch:
         self.now = 0
         """End of the block that is being looked at."""
 
+    def set_zone(self, zone: tuple[str, tzinfo]) -> None:
+        """For recordings that begin from now on. Any thread."""
+        self._scribe.zone = zone
+
     def connect(self, feed: Feed, analysis: Analysis) -> None:
         self._analysis = analysis
         self._scribe.connect(feed)

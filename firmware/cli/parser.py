@@ -115,6 +115,7 @@ def build() -> argparse.ArgumentParser:
     _keeping(add)
     _hardware(add, group)
     _people(add, group)
+    _box(add)
     _simulation(add, group)
     return top
 
@@ -238,6 +239,39 @@ def _people(add: Add, group: Group) -> None:
     config = group("config", "the configuration file")
     check = add("check", "check:config_check", "read a configuration and say what is wrong with it", to=config)
     check.add_argument("file", metavar="FILE", nargs="?", help="default: linekeep.toml of the data folder")
+
+
+def _box(add: Add) -> None:
+    box = add("box", "system:state", "the box itself: version, time, network, name, SSH; what is set and how it is now")
+    acts = box.add_subparsers(metavar="ACT")
+    time = add("time", "system:time", "set the zone and the time servers", to=acts)
+    time.add_argument("--zone", metavar="ZONE", help="an IANA zone such as Asia/Shanghai")
+    servers = time.add_mutually_exclusive_group()
+    servers.add_argument("--server", metavar="HOST", action="append", help="a time server; may be repeated")
+    servers.add_argument(
+        "--servers-of-network", action="store_true", help="ask those that the network names again (DHCP)"
+    )
+    network = acts.add_parser("network", help="set the box's addresses; a change goes back unless it is confirmed")
+    ways = network.add_subparsers(metavar="HOW", required=True)
+    dhcp = add("dhcp", "system:network_dhcp", "let the network give addresses", to=ways)
+    static = add("static", "system:network_static", "give the box fixed addresses, IPv4, IPv6 or both", to=ways)
+    static.add_argument("addresses", metavar="ADDRESS/PREFIX", nargs="+", help="such as 192.0.2.10/24")
+    static.add_argument("--gateway", metavar="ADDRESS", action="append", help="one for IPv4, one for IPv6")
+    for way in (dhcp, static):
+        way.add_argument("--interface", metavar="CARD", help="the network card, where there are several")
+        way.add_argument("--dns", metavar="ADDRESS", action="append", help="a name server; may be repeated")
+    add("confirm", "system:network_confirm", "keep the setting that is on trial", to=ways)
+    add("back", "system:network_back", "go back to the former setting now", to=ways)
+    name = add("name", "system:name", "set the host name", to=acts)
+    name.add_argument("name", metavar="NAME")
+    ssh = add("ssh", "system:ssh", "switch SSH on or off; it takes keys alone, for root", to=acts)
+    ssh.add_argument("state", choices=("on", "off"))
+    ssh.add_argument(
+        "--key", metavar="FILE", action="append", help="public keys that may sign in, in place of those kept so far"
+    )
+    for verb, words in (("restart", "restart the box"), ("power-off", "switch the box off")):
+        power = add(verb, f"system:{verb.replace('-', '_')}", f"{words}; calls in progress are sealed first", to=acts)
+        power.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def _simulation(add: Add, group: Group) -> None:

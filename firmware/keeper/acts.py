@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from firmware.keeper import about, power
+from firmware.keeper import about, clock, name, network, power, ssh
 from firmware.keeper.asking import BoxAct, Keeping
 from firmware.wire import Fields
 
@@ -34,13 +34,30 @@ STATE = "box.state"
 """Changes nothing: answered at once to whoever may connect, and not journalled."""
 
 ACTS: dict[str, Doing | Following] = {
+    "box.time": Doing(clock.Time, clock.set_time),
+    "box.network": Doing(network.SetNetwork, network.set_network),
+    "box.network_confirm": Doing(network.Confirm, network.confirm),
+    "box.network_back": Doing(network.Back, network.back),
+    "box.name": Doing(name.SetName, name.set_name),
+    "box.ssh": Doing(ssh.Ssh, ssh.set_ssh),
     "box.restart": Doing(power.Power, power.restart, page=True),
     "box.power_off": Doing(power.Power, power.power_off, page=True),
 }
 
-TELLS: tuple[Callable[[Keeping], Coroutine[Any, Any, Fields]], ...] = (about.state,)
+TELLS: tuple[Callable[[Keeping], Coroutine[Any, Any, Fields]], ...] = (
+    about.state,
+    clock.state,
+    network.state,
+    name.state,
+    ssh.state,
+)
 """Each gives fields of `BoxState`; together they are the answer to `box.state`."""
 
-APPLIES: tuple[tuple[str, Callable[[Keeping], Coroutine[Any, Any, None]]], ...] = ()
+APPLIES: tuple[tuple[str, Callable[[Keeping], Coroutine[Any, Any, None]]], ...] = (
+    ("time", clock.apply),
+    ("network", network.apply),
+    ("name", name.apply),
+    ("ssh", ssh.apply),
+)
 """What is done when the keeper starts, in order, before the network and the daemon are started. What fails is a problem
 of that name, and the rest is done."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import shlex
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -44,6 +45,31 @@ class Place:
     @property
     def library(self) -> Path:
         return self.root / "usr/lib/linekeep"
+
+
+def publish(path: Path, text: str) -> bool:
+    """The file under /run says this, and every service may read it; an empty text takes it away. True where that is
+    new."""
+    if (path.read_text(encoding="utf-8") if path.exists() else "") == text:
+        return False
+    if not text:
+        path.unlink()
+        return True
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.chmod(0o755)
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.chmod(0o644)
+    fresh.rename(path)
+    return True
+
+
+def point(link: Path, target: Path) -> None:
+    """A symbolic link to this, there at every moment."""
+    fresh = link.with_name(f".{link.name}.new")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(target)
+    os.replace(fresh, link)
 
 
 async def run(*words: str, patience_s: float = PATIENCE_S) -> str:

@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import os
 import pwd
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Mapping
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from firmware import asked
 from firmware.control import ControlServer, Peer, Refusal, Reports, Room
 from firmware.keeper.acts import ACTS, APPLIES, STATE, TELLS, Doing, Following
 from firmware.keeper.asking import BoxAct
+from firmware.keeper.kept import Kept
 from firmware.keeper.place import Failed, Place, Run, log
 from firmware.wire import BoxState, Fields
 
@@ -52,18 +54,32 @@ class Keeper:
     place: Place
     run: Run
     admitted: Admitted
+    now: Callable[[], float] = time.monotonic
+    wait: Callable[[float], Awaitable[None]] = asyncio.sleep
+    kept: Kept = field(init=False)
     problems: dict[str, str] = field(default_factory=dict)
-    _acting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    memory: dict[str, Any] = field(default_factory=dict)
+    acting: asyncio.Lock = field(default_factory=asyncio.Lock)
     _works: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.kept = Kept(self.place.kept)
 
     async def apply(self) -> None:
         """What was kept acts from now on."""
+        with self._noted("settings"):
+            self.kept.read()
         for room, act in APPLIES:
-            try:
+            with self._noted(room):
                 await act(self)
-            except (Failed, OSError) as error:
-                log.error("%s is not as it was set: %s", room, error)
-                self.problems[room] = f"{room}: {error}"
+
+    @contextlib.contextmanager
+    def _noted(self, room: str) -> Iterator[None]:
+        try:
+            yield
+        except (Failed, OSError) as error:
+            log.error("%s: %s", room, error)
+            self.problems[room] = f"{room}: {error}"
 
     def server(self) -> ControlServer:
         streams: Mapping[str, Reports] = {
@@ -80,7 +96,7 @@ class Keeper:
         if not isinstance(act, Doing):
             raise Refusal("bad_request", f"There is no command {do[:40]!r}.", "See docs/control.md.")
         request = self._request(do, act, fields, peer)
-        async with self._acting:
+        async with self.acting:
             with _refused(do):
                 return await act.do(self, request)
 

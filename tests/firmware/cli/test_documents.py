@@ -10,6 +10,7 @@ import pytest
 
 from firmware import lines, wire
 from firmware.commands import COMMANDS
+from firmware.keeper.acts import ACTS
 from recorder import model
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -49,7 +50,11 @@ def test_every_dependency_has_its_reason_and_no_other_does() -> None:
 
 def test_the_control_socket_is_written_down() -> None:
     rows = {line.split("`")[1]: line for line in CONTROL.splitlines() if line.startswith("| `")}
-    for name, (request, _) in COMMANDS.items():
+    requests = {name: request for name, (request, _) in COMMANDS.items()} | {
+        do: act.request for do, act in ACTS.items()
+    }
+    rows |= {do.strip("`"): line for line in list(rows.values()) for do in re.findall(r"`box\.[a-z_]+`", line)}
+    for name, request in requests.items():
         assert [field for field in names(request) if f"`{field}`" not in rows[name]] == [], name
     for report, title in SHOWN.items():
         part = CONTROL.split(f"\n## {title}\n")[1].split("\n## ")[0]
