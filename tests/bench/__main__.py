@@ -17,7 +17,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import card_bench, dsp_bench, path_bench, recorder_bench
+from tests.bench import card_bench, dsp_bench, interpreter_bench, path_bench, recorder_bench
 
 out = Console(highlight=False, width=118)
 
@@ -82,6 +82,11 @@ def main() -> None:
         }  # fmt: skip
         table("The whole path with disk (CPU time)", [path_row(*item) for item in paths.items()], columns)
         out.print(f"  {path_bench.LEFT_OUT}")
+        columns = {"what": "what", "held_ms": "least of the runs", "worst_ms": "greatest", "allowed_ms": "allowed"}
+        held = interpreter_bench.interpreter_figures(Path(folder) / "held")
+        table(
+            "Longest wait of another thread for the interpreter, ms", held, {**columns, "cpu_ms": "CPU time of the act"}
+        )
         records = recorder_bench.all_figures(Path(folder))
         table("Recorder and catalogue", [{"what": k, "figure": v} for k, v in records.items()], {
             "what": "what", "figure": "figure (searches: ms p50 / p99)",
