@@ -284,7 +284,7 @@ class Ring:
 
     @property
     def newest(self) -> tuple[int, int]:
-        """How many samples behind the last block the newest stands, and CLOCK_MONOTONIC in ns when it came."""
+        """How many samples behind the last block the newest stands, and CLOCK_MONOTONIC_RAW in ns when it came."""
         return int(self._card.ahead), int(self._card.ahead_ns)
 
     @property

@@ -1,8 +1,10 @@
 """Where time enters. Everything that needs it is handed a `Clock`; no decision asks the system.
 
-What is heard on a line is timed by samples. Wall time (UTC) is for people; timeouts are monotonic. When a card runs
-as fast as it can, its `SampleClock` makes every timer follow its samples, so that a day of traffic in a minute gives
-the same recordings as a day in a day.
+What is heard on a line is timed by samples. Wall time (UTC) is for people; timeouts are monotonic. How much a card
+should have delivered is counted by the machine's oscillator (CLOCK_MONOTONIC_RAW): the other clocks run faster or
+slower, by percents, while a time server puts them right, and a card does not. When a card runs as fast as it can, its
+`SampleClock` makes every timer follow its samples, so that a day of traffic in a minute gives the same recordings as a
+day in a day.
 """
 
 import time
@@ -33,6 +35,14 @@ class Clock(Protocol):
     def monotonic_ns(self) -> int:
         """For timeouts."""
 
+    def raw_ns(self) -> int:
+        """For what is compared with a card's samples."""
+
+
+def raw_ns() -> int:
+    """As the machine's oscillator counts."""
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+
 
 SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
 """systemd-timesyncd makes it when it has set the clock."""
@@ -54,6 +64,9 @@ class SystemClock:
 
     def monotonic_ns(self) -> int:
         return time.monotonic_ns()
+
+    def raw_ns(self) -> int:
+        return raw_ns()
 
     def _is_synchronised(self) -> bool:
         now = time.monotonic_ns()
@@ -81,4 +94,7 @@ class SampleClock:
         return Moment(self._start_utc_ns + self._ns, self._ns, self._boot_id, False)
 
     def monotonic_ns(self) -> int:
+        return self._ns
+
+    def raw_ns(self) -> int:
         return self._ns

@@ -180,7 +180,7 @@ class Pump:
     def _back(self, first_sample: int) -> None:
         """The card is back: this block, which ends now, stands where the clock says."""
         if self._last_ns:
-            away = (self._clock.monotonic_ns() - self._last_ns) // SAMPLE_NS
+            away = (self._clock.raw_ns() - self._last_ns) // SAMPLE_NS
             self._base = self._feed.ring.claimed + max(0, away - BLOCK) - first_sample
         self._away = False
         for code in ("card_failed", "card_stopped"):
@@ -220,7 +220,7 @@ class Pump:
                 self.tick(block)
         else:
             self.tick(block)
-        self._last_ns = self._clock.monotonic_ns()
+        self._last_ns = self._clock.raw_ns()
         figures = self.figures
         self._ticks_ns[figures.blocks % TICKS] = time.perf_counter_ns() - started_ns - self._held_ns
         figures.blocks += 1
@@ -349,7 +349,7 @@ class Pump:
             self._clock.at_sample(end)
         moment = self._clock.moment()
         if self.card.paced:
-            self.figures.lag_ns = lag = self._lateness.of(self._clock.monotonic_ns(), end, anew=block is None)
+            self.figures.lag_ns = lag = self._lateness.of(self._clock.raw_ns(), end, anew=block is None)
             self.figures.late_ticks += lag > LATE_NS
             moment = Moment(moment.utc_ns - lag, moment.boottime_ns - lag, moment.boot_id, moment.synchronised)
         self.switch.at(end, moment)
@@ -366,8 +366,8 @@ class Lateness:
         self._earliest_ns: list[int] = []
         self._until = 0
 
-    def of(self, monotonic_ns: int, sample: int, anew: bool) -> int:
-        offset_ns = monotonic_ns - sample * SAMPLE_NS
+    def of(self, raw_ns: int, sample: int, anew: bool) -> int:
+        offset_ns = raw_ns - sample * SAMPLE_NS
         if anew or not self._earliest_ns:
             self._earliest_ns, self._until = [offset_ns], sample + MINUTE_SAMPLES
         elif sample >= self._until:

@@ -41,14 +41,17 @@ typedef struct lk_synway {
     int waiting, lacking, of;
     int64_t late, lost;
     int longest;
-    /* Of the last read: how far behind its block the newest sample stands, and CLOCK_MONOTONIC when that came. */
+    /* Of the last read: how far behind its block the newest sample stands, and CLOCK_MONOTONIC_RAW when that came. */
     int64_t ahead, ahead_ns;
     lk_synway_channel_t channel[];
 } lk_synway_t;
 
-static int64_t lk_ns(void) {
+/* When audio came is counted by CLOCK_MONOTONIC_RAW, as the machine's oscillator does: the other clock runs faster or
+ * slower while a time server puts it right, and would tell of samples that were never lost. How long the reader waits is
+ * counted by CLOCK_MONOTONIC: a condition knows no other. */
+static int64_t lk_ns(clockid_t clock) {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return now.tv_sec * (int64_t)1000000000 + now.tv_nsec;
 }
 
@@ -117,7 +120,7 @@ static void lk_synway_data(int ch, uint8_t *data, uint32_t bytes, void *place) {
     if (c->open) {
         int64_t until = card->first + card->block;
         int had = lk_has(c, until);
-        int64_t now = lk_ns();
+        int64_t now = lk_ns(CLOCK_MONOTONIC_RAW);
         if (c->align)
             lk_align(c, bytes, now);
         if ((int64_t)bytes > card->longest)
@@ -184,7 +187,7 @@ static void lk_synway_begin(lk_synway_t *card) {
 }
 
 static void lk_wait(lk_synway_t *card, int wait_ms, int grace_ms) {
-    int64_t limit = lk_ns() + wait_ms * (int64_t)1000000;
+    int64_t limit = lk_ns(CLOCK_MONOTONIC) + wait_ms * (int64_t)1000000;
     int64_t until = card->first + card->block;
     int grace = 0;
     for (;;) {
@@ -193,7 +196,7 @@ static void lk_wait(lk_synway_t *card, int wait_ms, int grace_ms) {
             card->of += card->channel[i].expected;
             card->lacking += card->channel[i].expected && !lk_has(&card->channel[i], until);
         }
-        int64_t now = lk_ns();
+        int64_t now = lk_ns(CLOCK_MONOTONIC);
         if (card->lacking < card->of && !grace) {
             grace = 1;
             limit = now + grace_ms * (int64_t)1000000;

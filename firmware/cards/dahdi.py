@@ -17,7 +17,6 @@ Limits: hook events are dated to the block in which they were read. All channels
 """
 
 import threading
-import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -38,6 +37,7 @@ from firmware.cards.dahdi_ports import Port, Role, check, hook_now, meaning
 from firmware.cards.dahdi_report import Counts, reported
 from firmware.cards.line_volts import LineVolts
 from firmware.cards.outgoing import Outgoing
+from firmware.clock import raw_ns
 
 __all__ = ["Counts", "DahdiCard", "Port", "Role"]
 
@@ -236,7 +236,7 @@ class DahdiCard:
 
     def _nothing(self, channels: Channels, events: list[LineEvent]) -> "_Raw":
         """All channels are in alarm, and the driver gives no samples with it: the clock says how many are missing."""
-        now_ns, end = time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW), self._sample + BLOCK
+        now_ns, end = raw_ns(), self._sample + BLOCK
         behind = self._time.missing(end, now_ns)
         if not behind:
             self._time.arrived(end, now_ns)  # Begun in alarm: from here on.

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cffi import FFI
 from numpy.typing import NDArray
 
 from cffi_bindings.errors import LibraryMissing, SynwayError
-from cffi_bindings.synway import Library, dword_bits, installed
+from cffi_bindings.synway import Library, Ring, dword_bits, installed
 from dsp.g711 import IDLE
 from firmware.cards import BLOCK, Block, CardError, ChannelStatus, LineEventKind
 from firmware.cards.synway import SynwayCard
+from firmware.clock import raw_ns
 from recorder.catalogue import Catalogue
 from recorder.model import Direction, Query, Recording, State
 from recorder.wav import load
@@ -39,6 +41,21 @@ def card(library: Path, lines: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator
     made = SynwayCard("synway0", (1, 2, 3), (0, 1, 4), library=str(library), folder=library.parent, volts_every_s=0.01)
     with playing(made, lines):
         yield made
+
+
+def test_when_audio_came_is_told_by_the_machines_oscillator() -> None:
+    """With the clock that time servers put right, a card would seem to lose samples whenever they do."""
+    ring, ffi = Ring(1), FFI()
+    callback, place = ring.target(0)
+    bring = ffi.cast("void (*)(int, uint8_t *, uint32_t, void *)", callback)
+    ring.open(0)
+    before_ns = raw_ns()
+    bring(0, ffi.from_buffer(bytes(2 * BLOCK)), 2 * BLOCK, ffi.cast("void *", place))
+    after_ns = raw_ns()
+    assert ring.read(1000, 0, IDLE["alaw"]) == 1
+    ahead, came_ns = ring.newest
+    assert ahead == BLOCK and before_ns <= came_ns <= after_ns
+    ring.close()
 
 
 def until(card: SynwayCard, lines: Any, *kinds: LineEventKind) -> list[Block]:

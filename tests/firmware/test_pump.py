@@ -2,17 +2,19 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from firmware.cards import BLOCK, ChannelStatus, LineEventKind
+from firmware.clock import NS, Moment, SampleClock
 from firmware.config import RecordingConfig
 from firmware.engine import EngineError, UnknownLineError
 from firmware.pump import Lateness
 from recorder.model import StopReason
-from tests.firmware.rig import RATE, Rig, ScriptedCard, noise, run
+from tests.firmware.rig import RATE, START_UTC_NS, Rig, ScriptedCard, noise, run
 from tests.firmware.test_engine import call_card
 
 S = RATE
@@ -273,6 +275,29 @@ def test_a_listener_hears_the_line_and_learns_what_it_missed(tmp_path: Path) -> 
     assert rig.engine.snapshots()[0].listeners == 0
     late.go.set()
     rig.run_on()
+
+
+class PutRight(SampleClock):
+    """A time server makes the system's clocks run a tenth fast; the machine's oscillator goes on as before."""
+
+    def moment(self) -> Moment:
+        moment = super().moment()
+        return replace(moment, utc_ns=moment.utc_ns + self._ns // 10, boottime_ns=moment.boottime_ns * 11 // 10)
+
+    def monotonic_ns(self) -> int:
+        return self._ns * 11 // 10
+
+
+def test_a_clock_that_is_put_right_makes_no_block_late(tmp_path: Path) -> None:
+    card = call_card()
+    card.paced = True
+    rig = Rig(tmp_path, card)
+    rig.engine.pumps[0]._clock = PutRight(START_UTC_NS, "test")
+    (file,) = rig.run().files
+    assert rig.engine.health().cards[0].late_ticks == 0
+    anchor = file.start.anchor
+    at_ns = (file.start.first_sample + anchor.sample) * NS // RATE
+    assert anchor.utc_ns - START_UTC_NS == at_ns * 11 // 10, "an anchor is dated by what its block was late"
 
 
 def test_lateness_is_against_the_earliest_and_follows_a_drift() -> None:

@@ -72,9 +72,6 @@ class Time:
     now_ns: int = 10**15
     sleeps: list[float] = field(default_factory=list)
 
-    def monotonic_ns(self) -> int:
-        return self.now_ns
-
     def sleep(self, seconds: float) -> None:
         self.sleeps.append(seconds)
         self.now_ns += round(seconds * 1e9)
@@ -89,4 +86,4 @@ def tone(frequency_hz: float, seconds: float) -> NDArray[np.int16]:
 def paced_card(lines: int = 2, **options: Any) -> tuple[Time, SimulatedCard]:
     """A card in real time, of a time that stands until somebody sleeps."""
     time = Time()
-    return time, make_card(lines, paced=True, monotonic_ns=time.monotonic_ns, sleep=time.sleep, **options)
+    return time, make_card(lines, paced=True, now_ns=lambda: time.now_ns, sleep=time.sleep, **options)

@@ -34,6 +34,7 @@ from firmware.cards.simulated.script import CallPlan, from_audio
 from firmware.cards.simulated.signals import EXCHANGES
 from firmware.cards.simulated.studio import Studio
 from firmware.cards.simulated.traffic import Traffic
+from firmware.clock import raw_ns
 
 _PLANTS = 16
 """Lines above this share the plants of those below."""
@@ -62,11 +63,11 @@ class SimulatedCard:
         paced: bool = True,
         scenario: bool = True,
         polarity: bool = True,
-        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        now_ns: Callable[[], int] = raw_ns,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.name, self.lines, self.law, self.paced = name, lines, law, paced
-        self._scenario, self._monotonic_ns, self._sleep = scenario, monotonic_ns, sleep
+        self._scenario, self._now_ns, self._sleep = scenario, now_ns, sleep
         self._material = Material(cache)
         plants = [draw_plant(seed, i, EXCHANGES[zone].mains_hz) for i in range(min(len(lines), _PLANTS))]
         pool = Pool(_POOL_BYTES)
@@ -90,7 +91,7 @@ class SimulatedCard:
             if self._scenario:
                 self._material.check()
                 self._traffic.start(len(self.lines), self._sample)
-            self._pace = Pace(self._monotonic_ns, self._sleep) if self.paced else None
+            self._pace = Pace(self._now_ns, self._sleep) if self.paced else None
 
     def read(self) -> Block:
         lost, burst = self._pace.next_block() if self._pace else (False, 0)

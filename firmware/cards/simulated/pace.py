@@ -1,8 +1,9 @@
 """Real time for a simulated card, with the buffer that a DAHDI driver would have.
 
-A block falls due when its last sample would have come off the line: by absolute deadlines of CLOCK_MONOTONIC, so that
-no error adds up. A reader that is late finds up to 32 blocks waiting (640 ms) and loses nothing. Beyond that the
-buffer is full and what comes is lost until there is room again: those blocks are handed out as lost, in their place.
+A block falls due when its last sample would have come off the line: by absolute deadlines of the machine's oscillator,
+as a card has one of its own, so that no error adds up. A reader that is late finds up to 32 blocks waiting (640 ms) and
+loses nothing. Beyond that the buffer is full and what comes is lost until there is room again: those blocks are handed
+out as lost, in their place.
 """
 
 from collections.abc import Callable
@@ -16,9 +17,9 @@ BLOCK_NS = BLOCK * 1_000_000_000 // 8000
 class Pace:
     """`next_block` waits for a block and says how many samples were lost from it on: 0 for one that was kept."""
 
-    def __init__(self, monotonic_ns: Callable[[], int], sleep: Callable[[float], None]) -> None:
-        self._monotonic_ns, self._sleep = monotonic_ns, sleep
-        self._start_ns = monotonic_ns()
+    def __init__(self, now_ns: Callable[[], int], sleep: Callable[[float], None]) -> None:
+        self._now_ns, self._sleep = now_ns, sleep
+        self._start_ns = now_ns()
         self._next = 0
         self._decided = 0
         """Blocks before this one are either in the buffer or lost."""
@@ -41,7 +42,7 @@ class Pace:
 
     def _fill(self, block: int) -> None:
         """Decide about everything that has come off the line since the last read."""
-        due = (self._monotonic_ns() - self._start_ns) // BLOCK_NS
+        due = (self._now_ns() - self._start_ns) // BLOCK_NS
         lost = sum(end - max(first, block) for first, end in self._lost)
         room = BUFFER_BLOCKS - (self._decided - block - lost)
         kept_to = self._decided + room
@@ -51,5 +52,5 @@ class Pace:
 
     def _wait(self, block: int) -> None:
         due_ns = self._start_ns + (block + 1) * BLOCK_NS
-        while (left_ns := due_ns - self._monotonic_ns()) > 0:
+        while (left_ns := due_ns - self._now_ns()) > 0:
             self._sleep(left_ns / 1e9)
