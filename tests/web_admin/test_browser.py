@@ -1,61 +1,24 @@
 """In a real browser: what only a browser shows. The long journey through the product stands elsewhere."""
 
-import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.web_admin.conftest import PASSWORD, World
-
-ARGUMENTS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", "--no-first-run", "--autoplay-policy=no-user-gesture-required",
-]  # fmt: skip
-PATIENCE_MS = 20_000
-# Playwright's own screenshots and the page's are told apart by this: the page never breaks its policy.
-WATCH = (
-    "addEventListener('securitypolicyviolation', e => console.error('POLICY ' + e.violatedDirective + e.blockedURI))"
-)
-
-
-class Seen:
-    """What the browser complained about, and every request it made."""
-
-    def __init__(self, page: Page) -> None:
-        self.faults: list[str] = []
-        self.hosts: set[str] = set()
-        page.on("console", lambda said: self.faults.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: self.faults.append(str(error)))
-        page.on("request", lambda request: self.hosts.add(re.sub(r"^(\w+://[^/]+).*", r"\1", request.url)))
+from tests.web_admin.browsing import chromium, signed_in
+from tests.web_admin.conftest import World
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
-        yield chromium
-        chromium.close()
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture
 def page(world: World, browser: Browser) -> Iterator[Page]:
-    """The wall, as somebody sees it who has just signed in. Whatever a test does there, the browser has nothing to
-    complain about and asks nobody but this box."""
-    page = browser.new_context(locale="en-GB", viewport={"width": 1280, "height": 900}).new_page()
-    page.set_default_timeout(PATIENCE_MS)
-    expect.set_options(timeout=PATIENCE_MS)
-    page.add_init_script(WATCH)
-    seen = Seen(page)
-    page.goto(world.base)
-    page.get_by_test_id("name").fill("auditor-only")
-    page.get_by_test_id("password").fill(PASSWORD)
-    page.get_by_test_id("sign-in-submit").click()
-    expect(page.locator("[data-line]")).to_have_count(4)
-    yield page
-    assert seen.faults == []
-    assert seen.hosts == {world.base}
-    page.context.close()
+    with signed_in(world, browser, "auditor-only") as page:
+        yield page
 
 
 def listed(page: Page) -> Locator:

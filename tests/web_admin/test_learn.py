@@ -17,32 +17,25 @@ from firmware.wire import Measurement, Spread
 from tests.box import wait_for
 from tests.firmware.test_learning import quiet_for, snapshot
 from tests.material import talk, write_wav
-from tests.web_admin.conftest import PASSWORD, World
-from tests.web_admin.test_browser import PATIENCE_MS, WATCH, Seen, browser
+from tests.web_admin.browsing import chromium, signed_in
+from tests.web_admin.conftest import World
 from web_admin.i18n import TABLES
 from web_admin.routes.learn import ORDER, open_steps
 
-__all__ = ["browser"]
 LINE = 2
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture
 def page(world: World, browser: Browser) -> Iterator[Page]:
-    """The wall, as an administrator sees it who may hear nothing."""
-    page = browser.new_context(locale="en-GB", viewport={"width": 1280, "height": 900}).new_page()
-    page.set_default_timeout(PATIENCE_MS)
-    expect.set_options(timeout=PATIENCE_MS)
-    page.add_init_script(WATCH)
-    seen = Seen(page)
-    page.goto(world.base)
-    page.get_by_test_id("name").fill("administrator-only")
-    page.get_by_test_id("password").fill(PASSWORD)
-    page.get_by_test_id("sign-in-submit").click()
-    expect(page.locator("[data-line]")).to_have_count(4)
-    yield page
-    assert seen.faults == []
-    assert seen.hosts == {world.base}
-    page.context.close()
+    """An administrator may hear nothing, and learn."""
+    with signed_in(world, browser, "administrator-only") as page:
+        yield page
 
 
 def press(page: Page) -> None:
