@@ -85,7 +85,9 @@ def main() -> None:
         columns = {"what": "what", "held_ms": "least of the runs", "worst_ms": "greatest", "allowed_ms": "allowed"}
         held = interpreter_bench.interpreter_figures(Path(folder) / "held")
         table(
-            "Longest wait of another thread for the interpreter, ms", held, {**columns, "cpu_ms": "CPU time of the act"}
+            "Longest wait of another thread for the interpreter, ms",
+            [*held],
+            {**columns, "cpu_ms": "CPU time of the act"},
         )
         records = recorder_bench.all_figures(Path(folder))
         table("Recorder and catalogue", [{"what": k, "figure": v} for k, v in records.items()], {
