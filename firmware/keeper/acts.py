@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from firmware.keeper import about, clock, name, network, power, ssh
+from firmware.keeper import about, clock, dahdi, name, network, power, ssh
 from firmware.keeper.asking import BoxAct, Keeping
 from firmware.wire import Fields
 
@@ -40,6 +40,7 @@ ACTS: dict[str, Doing | Following] = {
     "box.network_back": Doing(network.Back, network.back),
     "box.name": Doing(name.SetName, name.set_name),
     "box.ssh": Doing(ssh.Ssh, ssh.set_ssh),
+    "box.dahdi": Doing(dahdi.Dahdi, dahdi.configure),
     "box.restart": Doing(power.Power, power.restart, page=True),
     "box.power_off": Doing(power.Power, power.power_off, page=True),
 }

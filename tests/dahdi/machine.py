@@ -115,7 +115,7 @@ def _first_root(tree: Path, selection: list[str], environment: Mapping[str, str]
         capture_output=True,
         check=True,
     )
-    (tests / "dahdi.conf").write_text(SPANS_CONF + CHANNELS_CONF)
+    (tests / "spans.conf").write_text(SPANS_CONF)
     (tests / "channels.conf").write_text(CHANNELS_CONF)
     (tests / "selection").write_text(" ".join(selection))
     (tests / "environment").write_text("".join(f"export {name}={value}\n" for name, value in environment.items()))

@@ -7,9 +7,11 @@ from functools import partial
 from hashlib import sha256
 from http.client import HTTPSConnection
 from pathlib import Path
+from typing import Any
 
+from firmware.wire import Client
 from tests.box import wait_for
-from tests.dahdi.guest.rig import SPAN
+from tests.dahdi.guest.rig import CHANNELS_CONF, SPAN
 
 
 def said(*command: str) -> str:
@@ -55,8 +57,20 @@ def test_the_setup_page_answers_with_the_certificate_that_the_console_shows() ->
     assert sha256(certificate).hexdigest() == shown.replace(":", "").strip().lower()
 
 
-def test_no_line_is_invented_and_the_driver_has_its_spans() -> None:
+def test_no_line_is_invented_and_bare_channels_get_their_signalling() -> None:
+    """The spans are there as a card's are at the first start. Then each is made what the other tests want."""
     status = json.loads(said("linekeep", "--json", "status"))
     assert (status["cards"], status["simulated"]) == ([], False)
+    assert {channel["signalling"] for channel in scanned()} == {"none"}
+    with Client.connect(Path("/data/linekeep")) as client:
+        file = client.call("box.dahdi", actor={"kind": "console", "name": "root"})["file"]
+    assert {channel["signalling"] for channel in scanned()} == {"line"}
+    assert f"fxsks=1-{2 * SPAN}" in Path(file).read_text().splitlines()
+    subprocess.run(["dahdi_cfg", "-c", CHANNELS_CONF], check=True)
+
+
+def scanned() -> list[dict[str, Any]]:
     found = json.loads(said("linekeep", "--json", "card", "scan"))
     assert [span["channels"] for span in found["spans"]] == [SPAN, SPAN]
+    channels: list[dict[str, Any]] = found["channels"]
+    return channels
