@@ -22,12 +22,16 @@ DEBIAN_TEST := chromium fonts-wqy-microhei sox gcin-voice asterisk-core-sounds-i
 DEBIAN_DAHDI := qemu-system-x86 mmdebstrap linux-headers-amd64 make binutils libarchive-tools zstd
 # What the flashable image is made with, besides: boot code for BIOS and UEFI, file systems without mounting, a block map,
 # and what does all that without root's rights.
-DEBIAN_IMAGE := grub-common grub-pc-bin grub-efi-amd64-bin mtools dosfstools e2fsprogs fdisk kmod bmap-tools systemd fakeroot uidmap
+DEBIAN_IMAGE := grub-common grub-pc-bin grub-efi-amd64-bin mtools dosfstools e2fsprogs fdisk kmod bmap-tools systemd fakeroot uidmap \
+	rauc squashfs-tools openssl
 DEBIAN_TESTIMAGE := ovmf
 # Speech and music of the evaluation: some 400 MB to fetch.
 DEBIAN_EVAL := asterisk-core-sounds-it-wav asterisk-core-sounds-ru-wav asterisk-prompt-es-co asterisk-prompt-fr-armelle \
 	klettres-data ktuberling-data fillets-ng-data-nl fillets-ng-data-cs \
 	hedgewars-data singularity-music asc-music
+
+# Whose updates a box takes; without them it is a development build (docs/updates.md).
+export SIGNING_KEY SIGNING_CERT SIGNING_KEYRING
 
 .PHONY: help run test test-dahdi test-day image test-image bench eval setup setup-test setup-eval lock clean lint types
 
@@ -37,7 +41,7 @@ help:
 	@echo 'make test    style, types and every test'
 	@echo 'make test-dahdi  thirty lines at once on the real DAHDI driver in a machine in software; DAHDI="--minutes 30"'
 	@echo 'make test-day  a day of simulated traffic, held against what came off the lines; DAY="--hours 24 --lines 4"'
-	@echo 'make image   the flashable disk, into build/image'
+	@echo 'make image   the flashable disk and the update bundle, into build/image; SIGNING_KEY=... SIGNING_CERT=... for a release'
 	@echo 'make test-image  starts it in a machine in software, sets it up from outside by a browser, records a call'
 	@echo 'make bench   what a channel costs, beside libspandsp'
 	@echo 'make eval    what the detectors reach, beside libspandsp; writes the tables of docs/detectors.md'

@@ -174,6 +174,13 @@ KINDS: dict[str, AlarmKind] = {
         "The box goes on with the one before. Correct what is named here.",
         event=True,
     ),
+    "update_fell_back": AlarmKind(
+        "major",
+        "An update did not prove itself: the box went back",
+        "The version before runs again, and nothing that was recorded is lost. Look at the reason given; install the "
+        "update again, or a newer one, and send the reason to your supplier.",
+        event=True,
+    ),
     "watchdog_unreachable": AlarmKind(
         "warning",
         "systemd cannot be told that all is well",

@@ -44,6 +44,7 @@ from firmware.requests import (
     SimReplay,
     SimScenario,
     TakeSimulated,
+    TellOutcome,
     Trash,
     Undelete,
     Unlink,
@@ -212,6 +213,16 @@ class Commands:
             "public_key": identity.public.hex(),
         }  # fmt: skip
 
+    async def update_outcome(self, request: TellOutcome, peer: Peer) -> Fields:
+        """The box's own proof tells it, once, after the start that decided it."""
+        if peer.uid not in (0, os.getuid()):
+            raise Refusal("refused", "What came of an update is told by the box itself.", "See box.state.")
+        detail = {"version": request.version, "outcome": request.outcome, "message": request.message}
+        await self._ledger(lambda ledger: ledger.operation("update.outcome", "system", None, detail))
+        if request.outcome == "fell_back":
+            self._box.alarms.raise_("update_fell_back", "update", version=request.version, reason=request.message)
+        return {}
+
     # Alarms
 
     async def alarm_list(self, request: Request, peer: Peer) -> Fields:
@@ -358,6 +369,7 @@ COMMANDS: dict[str, tuple[type[Request], Do]] = {
     "unlink": (Unlink, Commands.unlink),
     "operation": (EnterOperation, Commands.operation),
     "accept": (Accept, Commands.accept),
+    "update.outcome": (TellOutcome, Commands.update_outcome),
     "alarm.list": (Request, Commands.alarm_list),
     "alarm.ack": (AcknowledgeAlarm, Commands.alarm_ack),
     "setup.check": (SetupCheck, Commands.setup_check),

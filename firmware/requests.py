@@ -72,6 +72,15 @@ class Accept(Act):
     lines: Annotated[int, Meta(ge=0)]
 
 
+class TellOutcome(Act):
+    """What came of an update, as the box's proof after a start found it."""
+
+    version: Annotated[str, Meta(max_length=40)]
+    outcome: Literal["proved", "fell_back", "interrupted"]
+    message: Annotated[str, Meta(max_length=4000)]
+    utc: Annotated[str, Meta(max_length=40)]
+
+
 class AcknowledgeAlarm(Act):
     alarm: str
 

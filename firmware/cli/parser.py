@@ -208,6 +208,8 @@ def _hardware(add: Add, group: Group) -> None:
     monitor.add_argument("--card", metavar="NAME", help="only the lines of this card")
     monitor.add_argument("--every", metavar="SECONDS", type=number_in(float, 0.1, 60), default=0.5, help="(0.5)")
     monitor.add_argument("--for", dest="seconds", metavar="TIME", type=duration, help="stop after this long (30s, 5m)")
+    update = add("update", "update:update", "install an update; without a file, what is in the two slots")
+    update.add_argument("file", metavar="FILE", nargs="?", help="linekeep-VERSION-amd64.raucb, of whatever place")
     learn = add("learn", "learn:learn", "the threshold wizard: measures a line step by step, proposes, writes", to=card)
     learn.add_argument("--line", metavar="N", type=line_number, required=True)
     learn.add_argument("--seconds", metavar="S", type=number_in(float, 1, 30), default=5.0, help="each step (5)")

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from firmware.keeper import about, clock, dahdi, name, network, power, ssh
+from firmware.keeper import about, clock, dahdi, name, network, power, ssh, update
 from firmware.keeper.asking import BoxAct, Keeping
 from firmware.wire import Fields
 
@@ -43,6 +43,7 @@ ACTS: dict[str, Doing | Following] = {
     "box.dahdi": Doing(dahdi.Dahdi, dahdi.configure),
     "box.restart": Doing(power.Power, power.restart, page=True),
     "box.power_off": Doing(power.Power, power.power_off, page=True),
+    "box.update": Following(update.InstallUpdate, update.install, page=True),
 }
 
 TELLS: tuple[Callable[[Keeping], Coroutine[Any, Any, Fields]], ...] = (
@@ -51,6 +52,7 @@ TELLS: tuple[Callable[[Keeping], Coroutine[Any, Any, Fields]], ...] = (
     network.state,
     name.state,
     ssh.state,
+    update.state,
 )
 """Each gives fields of `BoxState`; together they are the answer to `box.state`."""
 

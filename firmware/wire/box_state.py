@@ -89,17 +89,29 @@ class SafeModeState(msgspec.Struct, frozen=True, kw_only=True):
     since_utc: str = ""
 
 
+UpdateOutcome = Literal["", "failed", "installed", "proved", "fell_back", "interrupted"]
+"""`failed`: not installed, `message` says why; `installed`: starts with the next start; `proved`: it came up and stays;
+`fell_back`: it did not, the version before runs; `interrupted`: the box stopped while it was being written."""
+
+
 class LastUpdate(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
-    outcome: str = ""
+    """Empty where the file was refused before it said which it is."""
+    outcome: UpdateOutcome = ""
     message: str = ""
+    """In English; what a log or a technician needs."""
     utc: str = ""
 
 
 class UpdateState(msgspec.Struct, frozen=True, kw_only=True):
     running: bool = False
     share: float = 0.0
-    step: str = ""
+    """Of the whole, 0 to 1."""
+    step: Literal["", "copying", "checking", "installing", "examining", "activating"] = ""
+    waiting: str = ""
+    """This version starts with the next start of the box (`box.restart`)."""
+    offered: list[str] = []
+    """Bundles on a memory stick, as `box.update` takes them."""
     last: LastUpdate | None = None
 
 

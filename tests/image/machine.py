@@ -52,12 +52,15 @@ def disk_copy(image: Path, target: Path, size: int = 3 * GIB, root: Path | None 
 class Machine:
     """One that runs. `console` is what its first serial port said so far."""
 
-    def __init__(self, disk: Path, folder: Path, firmware: Firmware = "bios") -> None:
+    def __init__(self, disk: Path, folder: Path, firmware: Firmware = "bios", stick: Path | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port, self._console, shell = free_port(), folder / "console.log", folder / "shell"
         self._console.write_bytes(b"")
         shell.unlink(missing_ok=True)
         boot: list[str | Path] = ["-bios", OVMF] if firmware == "uefi" else []
+        if stick is not None:
+            boot += ["-device", "qemu-xhci", "-drive", f"if=none,id=stick,file={stick},format=raw,readonly=on"]
+            boot += ["-device", "usb-storage,drive=stick"]
         self.began = time.monotonic()
         self.process = subprocess.Popen(
             [
@@ -110,8 +113,9 @@ class Machine:
 
 
 @contextmanager
-def running(disk: Path, folder: Path, firmware: Firmware = "bios") -> Iterator[Machine]:
-    machine = Machine(disk, folder, firmware)
+def running(disk: Path, folder: Path, firmware: Firmware = "bios", stick: Path | None = None) -> Iterator[Machine]:
+    """`stick` is in its USB port."""
+    machine = Machine(disk, folder, firmware, stick)
     try:
         yield machine
     finally:

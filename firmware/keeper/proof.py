@@ -1,0 +1,240 @@
+"""`python -m firmware.keeper.proof`: after each start of the box, is this version to stay?
+
+On an ordinary start the slot is marked good as soon as this runs: it came up. A slot that an update has just filled is
+on trial, and has to prove itself first: the daemon answers and says its version, each card is in the state it had
+before the update or better, what runs delivers, the page answers over TLS, and no unit has failed that had not before.
+Where that is not so within `PATIENCE_S`, or the daemon gives up earlier, this ends with an error; then
+`linekeep-give-up.service` takes the slot out of the menu and restarts the box, which comes up in the version before.
+That service needs none of our Python, and a timer starts it too, so that a root in which nothing works goes back as
+well; three starts that end in a panic or a power cut have GRUB go back.
+
+What came of an update is remembered, and told to the daemon, which enters it in the journal and raises an alarm when
+the box has gone back.
+"""
+
+import asyncio
+import contextlib
+import http.client
+import logging
+import ssl
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from firmware.keeper import bundle, slots, update
+from firmware.keeper.place import Failed, Place, Run, run
+from firmware.keeper.slots import Held, Menu, Pending, Remembered, Slot, Store, other
+from firmware.logs import log_to_stderr
+from firmware.wire import Client, Fields, LastUpdate, WireError
+
+log = logging.getLogger("proof")
+
+PATIENCE_S = 600.0
+LOOK_EVERY_S = 5.0
+TELL_S = 600.0
+CRASHES = 5
+"""Starts of the daemon within a trial that say enough."""
+PAGE = ("127.0.0.1", 443, "/sign-in")
+
+
+@dataclass(slots=True)
+class Look:
+    """What was seen of the box at one time."""
+
+    version: str = ""
+    cards: dict[str, str] = field(default_factory=dict)
+    blocks: dict[str, int] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    """Sentences on what did not answer."""
+
+
+def shortcomings(pending: Pending, first: Look, second: Look) -> list[str]:
+    """What a version on trial still owes, of two looks some seconds apart; empty: it has proved itself."""
+    owed = list(second.missing)
+    if second.version and second.version != pending.version:
+        owed.append(f"the daemon is version {second.version}")
+    for name, before in pending.cards.items() if second.version else ():
+        now = second.cards.get(name, "missing")
+        if now not in (before, "running"):
+            owed.append(f"card {name} is {now}, it was {before} before the update")
+    for name, now in second.cards.items():
+        if now == "running" and second.blocks[name] <= first.blocks.get(name, second.blocks[name]):
+            owed.append(f"card {name} delivers nothing")
+    owed += [f"{unit} has failed" for unit in second.failed if unit not in pending.failed_units]
+    return owed
+
+
+async def look(place: Place, run: Run) -> Look:
+    seen = Look()
+    try:
+        status = await asyncio.to_thread(_status, place)
+    except WireError as error:
+        log.info("%s", error)
+        seen.missing.append("the daemon does not answer")
+    else:
+        seen.version = status["version"]
+        seen.cards = {card["name"]: card["state"] for card in status["cards"]}
+        seen.blocks = {card["name"]: card["blocks"] for card in status["cards"]}
+    try:
+        await asyncio.to_thread(_page)
+    except (OSError, http.client.HTTPException) as error:
+        seen.missing.append(f"the page does not answer ({error})")
+    said = await run("systemctl", "list-units", "--failed", "--plain", "--no-legend", "--no-pager")
+    seen.failed = [line.split()[0] for line in said.splitlines() if line.strip()]
+    return seen
+
+
+def _status(place: Place) -> Mapping[str, Any]:
+    with Client.connect(place.root / update.DATA, 10.0) as daemon:
+        return daemon.call("status")
+
+
+def _page() -> None:
+    """Answers over TLS. Whose certificate it is does not matter here, on the box itself."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    host, port, path = PAGE
+    with contextlib.closing(http.client.HTTPSConnection(host, port, timeout=10.0, context=context)) as asked:
+        asked.request("GET", path)
+        answer = asked.getresponse()
+        if answer.status >= 500:
+            raise http.client.HTTPException(f"it says {answer.status}")
+
+
+async def _crashes(run: Run) -> bool:
+    """The daemon will not come up."""
+    said = await run("systemctl", "show", "linekeep.service", "--property=NRestarts,ActiveState")
+    told = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+    return told["ActiveState"] == "failed" or int(told["NRestarts"]) >= CRASHES
+
+
+async def proves(place: Place, run: Run, pending: Pending, patience_s: float = PATIENCE_S) -> list[str]:
+    """Waits until the version on trial owes nothing; else what it owed last."""
+    until = time.monotonic() + patience_s
+    before = await look(place, run)
+    while True:
+        await asyncio.sleep(LOOK_EVERY_S)
+        seen = await look(place, run)
+        owed = shortcomings(pending, before, seen)
+        if not owed or time.monotonic() > until or await _crashes(run):
+            return owed
+        log.info("not yet: %s", "; ".join(owed))
+        before = seen
+
+
+def outcome(remembered: Remembered, slot: Slot, tried: bool) -> LastUpdate | None:
+    """What an update came to that is not on trial in this slot; `tried`: the menu has started it, or it was given
+    up."""
+    pending = remembered.pending
+    if pending is None or (pending.slot == slot and pending.phase == "activated"):
+        return None
+    if pending.phase == "installing" or not tried:
+        message = (
+            f"Version {pending.version} was being installed when the box stopped. Version {pending.from_version} "
+            "stays; install it again."
+        )
+        return LastUpdate(version=pending.version, outcome="interrupted", message=message, utc=update.now())
+    message = (
+        f"Version {pending.version} did not come up so far that it could say why (kernel, disk or watchdog). The box "
+        f"went back to version {pending.from_version}."
+    )
+    return LastUpdate(version=pending.version, outcome="fell_back", message=message, utc=update.now())
+
+
+async def prove(place: Place, run: Run) -> bool:
+    """False: the box is to go back."""
+    slot = slots.booted(place)
+    if slot is None:
+        log.info("this machine was not started from a slot of the box")
+        return True
+    menu, store = Menu(place, run), Store(place)
+    machine_id = (place.root / "etc/machine-id").read_text(encoding="ascii").strip()
+    mended = await menu.mend(slot, machine_id)
+    remembered = store.load()
+    build = msgspec.json.decode((place.library / "build.json").read_bytes(), type=bundle.Build)
+    pending = remembered.pending
+    if pending is not None and pending.slot == slot and pending.phase == "activated":
+        owed = await proves(place, run, pending)
+        if owed:
+            message = f"{'; '.join(owed)}. The box goes back to version {pending.from_version}."
+            _close(
+                store,
+                remembered,
+                LastUpdate(
+                    version=pending.version,
+                    outcome="fell_back",
+                    message=message[:1].upper() + message[1:],
+                    utc=update.now(),
+                ),
+            )
+            log.error("version %s has not proved itself: %s", pending.version, "; ".join(owed))
+            return False
+        message = f"Version {pending.version} has proved itself."
+        last = LastUpdate(version=pending.version, outcome="proved", message=message, utc=update.now())
+        _close(store, remembered, last)
+    else:
+        env = await menu.read()
+        tried = pending is not None and (mended or env.get(f"{pending.slot}_TRY", "0") != "0")
+        came_to = outcome(remembered, slot, tried)
+        if came_to is not None:
+            await menu.bad(other(slot))
+            _close(store, remembered, came_to)
+    await menu.good(slot)
+    held = remembered.slots.get(slot, Held(version=build.version))
+    remembered.slots[slot] = msgspec.structs.replace(held, version=build.version)
+    store.save(remembered)
+    await run("systemctl", "stop", "linekeep-give-up.timer")
+    log.info("version %s in slot %s is good", build.version, slot)
+    return True
+
+
+def _close(store: Store, remembered: Remembered, last: LastUpdate) -> None:
+    remembered.pending, remembered.last, remembered.untold = None, last, True
+    if last.outcome != "proved":
+        log.error("%s: %s", last.outcome, last.message)
+    store.save(remembered)
+
+
+async def tell(place: Place) -> None:
+    """The daemon hears once what came of the update; where it is not up in time, at the next start."""
+    store = Store(place)
+    remembered = store.load()
+    until = time.monotonic() + TELL_S
+    while remembered.untold and remembered.last is not None:
+        fields: Fields = {**msgspec.structs.asdict(remembered.last), "actor": {"kind": "console", "name": "root"}}
+        try:
+            await asyncio.to_thread(_tell, place, fields)
+        except WireError as error:
+            if time.monotonic() > until:
+                log.error("The daemon was not told what came of the update: %s", error)
+                return
+            await asyncio.sleep(LOOK_EVERY_S)
+        else:
+            remembered.untold = False
+            store.save(remembered)
+
+
+def _tell(place: Place, fields: Fields) -> None:
+    with Client.connect(place.root / update.DATA, 10.0) as daemon:
+        daemon.call("update.outcome", **fields)
+
+
+async def _main(place: Place) -> int:
+    try:
+        good = await prove(place, run)
+    except (Failed, OSError, msgspec.DecodeError) as error:
+        log.error("Whether this version is good cannot be said: %s", error)
+        return 1
+    if good:
+        await tell(place)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    log_to_stderr()
+    sys.exit(asyncio.run(_main(Place())))

@@ -1,0 +1,139 @@
+"""The two slots of the root, and what is remembered of an update while it is on trial.
+
+The boot menu and RAUC share GRUB's environment on the boot partition: which slot is first (`ORDER`), which may be
+started (`A_OK`), how often one was started since it last proved itself (`A_TRY`), and, ours alone, which is the slot of
+an update that has yet to prove itself (`TRIAL`). The menu leaves a slot after three starts; see image/grub.cfg.
+
+What is remembered lies beside the other settings, in `update.json`: it must outlive the restart that it is about,
+whichever slot comes up.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from firmware.keeper.place import Failed, Place, Run
+from firmware.wire import LastUpdate
+from recorder import disk
+
+log = logging.getLogger("keeper")
+
+Slot = Literal["A", "B"]
+PARTITIONS: dict[Slot, str] = {"A": "linekeep-root-a", "B": "linekeep-root-b"}
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in a slot."""
+
+    version: str
+    installed_utc: str = ""
+
+
+class Pending(msgspec.Struct, frozen=True, kw_only=True):
+    """An update between its beginning and its proof."""
+
+    slot: Slot
+    version: str
+    from_version: str
+    phase: Literal["installing", "activated"]
+    began_utc: str
+    actor: str = ""
+    failed_units: list[str] = []
+    """That had failed already before,"""
+    cards: dict[str, str] = {}
+    """and in which state each card was: what the new version is held against."""
+
+
+class Remembered(msgspec.Struct, kw_only=True):
+    """`update.json`."""
+
+    pending: Pending | None = None
+    last: LastUpdate | None = None
+    untold: bool = False
+    """The daemon has not heard of `last` yet."""
+    slots: dict[Slot, Held] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    place: Place
+
+    @property
+    def _path(self) -> Path:
+        return self.place.kept / "update.json"
+
+    def load(self) -> Remembered:
+        """What cannot be read is begun anew, with a word in the log: no update is worth a box that does not start."""
+        try:
+            return msgspec.json.decode(self._path.read_bytes(), type=Remembered)
+        except FileNotFoundError:
+            return Remembered()
+        except (OSError, msgspec.DecodeError) as error:
+            log.error("%s is forgotten, it cannot be read: %s", self._path, error)
+            return Remembered()
+
+    def save(self, remembered: Remembered) -> None:
+        disk.replace_file(self._path, msgspec.json.encode(remembered), mode=0o600)
+
+
+def booted(place: Place) -> Slot | None:
+    """The slot that runs; None on a machine that was not started by the box's menu."""
+    told = place.root / "proc/cmdline"
+    words = told.read_text(encoding="utf-8").split() if told.exists() else []
+    found: dict[str, Slot] = {"rauc.slot=A": "A", "rauc.slot=B": "B"}
+    return next((found[word] for word in words if word in found), None)
+
+
+def other(slot: Slot) -> Slot:
+    return "B" if slot == "A" else "A"
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """GRUB's environment."""
+
+    place: Place
+    run: Run
+
+    @property
+    def _path(self) -> str:
+        return str(self.place.root / "efi/grub/grubenv")
+
+    async def read(self) -> dict[str, str]:
+        told = await self.run("grub-editenv", self._path, "list")
+        return dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
+
+    async def write(self, **values: str) -> None:
+        await self.run("grub-editenv", self._path, "set", *(f"{name}={value}" for name, value in values.items()))
+
+    async def mend(self, slot: Slot, machine_id: str) -> bool:
+        """Makes it anew where it cannot be read (a power cut while it was written), with the slot that runs as the only
+        good one. True where that was needed."""
+        try:
+            if "ORDER" in await self.read():
+                return False
+        except Failed as error:
+            log.error("GRUB's environment cannot be read, it is made anew: %s", error)
+        away = other(slot)
+        await self.run("grub-editenv", self._path, "create")
+        await self.write(
+            ORDER=f"{slot} {away}", machine_id=machine_id, TRIAL="",
+            **{f"{slot}_OK": "1", f"{slot}_TRY": "0", f"{away}_OK": "0", f"{away}_TRY": "0"},
+        )  # fmt: skip
+        return True
+
+    # What RAUC's own marks would write, without its service, which a box that is barely up may not start in time.
+
+    async def good(self, slot: Slot) -> None:
+        """It came up; nothing is on trial."""
+        await self.write(**{f"{slot}_OK": "1", f"{slot}_TRY": "0", "TRIAL": ""})
+
+    async def bad(self, slot: Slot) -> None:
+        await self.write(**{f"{slot}_OK": "0", f"{slot}_TRY": "0"})
+
+    async def activate(self, slot: Slot) -> None:
+        """It starts next, on trial."""
+        await self.write(**{f"{slot}_OK": "1", f"{slot}_TRY": "0", "ORDER": f"{slot} {other(slot)}", "TRIAL": slot})

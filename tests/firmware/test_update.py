@@ -1,0 +1,250 @@
+"""Updates in the keeper: what is refused and why, what is done in which order, what a start comes to. RAUC, systemd and
+real slots are met in tests/image/test_update.py; here their answers are given."""
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from firmware.control import Refusal
+from firmware.formats import FORMATS, Format, hindrance
+from firmware.keeper import bundle, proof, update
+from firmware.keeper.place import Failed, Place
+from firmware.keeper.proof import Look
+from firmware.keeper.service import Admitted, Keeper
+from firmware.keeper.slots import Menu, Pending, Remembered, Store
+from tests.firmware.test_keeper import place
+
+ONE = Format(oldest=1, newest=1, writes=1)
+READS_TWO = Format(oldest=1, newest=2, writes=1)
+TWO = Format(oldest=1, newest=2, writes=2)
+FORGETS_ONE = Format(oldest=2, newest=2, writes=2)
+BUILD = {"version": "0.3.0", "development": True, "built_utc": "2026-11-22T12:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("here", "offered", "why"),
+    [
+        (ONE, ONE, ""),
+        (ONE, READS_TWO, ""),
+        (READS_TWO, TWO, ""),
+        (TWO, READS_TWO, ""),
+        (ONE, TWO, "could not go back"),
+        (TWO, ONE, "too old"),
+        (TWO, FORGETS_ONE, "no longer reads"),
+    ],
+)
+def test_a_format_changes_in_two_steps(here: Format, offered: Format, why: str) -> None:
+    found = hindrance({"recording": offered}, {"recording": here})
+    assert (why in found) if why else found == ""
+
+
+def test_a_catalogue_keeps_no_version_away_and_this_one_may_follow_itself() -> None:
+    assert hindrance({"catalogue": ONE}, {"catalogue": Format(oldest=3, newest=3, writes=3)}) == ""
+    assert hindrance(FORMATS) == ""
+    assert "too old" in hindrance({name: one for name, one in FORMATS.items() if name != "journal"})
+
+
+def box(folder: Path, programs: "Programs") -> Keeper:
+    """A box that runs slot A, as far as an update needs one."""
+    made = place(folder)
+    (made.library / "build.json").write_text(
+        json.dumps({**BUILD, "version": "0.2.0", "formats": msgspec.to_builtins(FORMATS)})
+    )
+    for path, text in {
+        "proc/cmdline": "quiet rauc.slot=A\n",
+        "etc/machine-id": f"{7:032x}\n",
+        "sys/class/block/vda4/uevent": "DEVNAME=vda4\nPARTNAME=linekeep-root-b\n",
+        "sys/class/block/vda4/size": f"{700 << 11}\n",
+        "sys/class/block/vda4/stat": "0 0 0 0 0 0 0 0 0 0 0\n",
+        "data/linekeep/.keep": "",
+        "efi/grub/.keep": "",
+    }.items():
+        file = made.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    programs.place = made
+    return Keeper(made, programs, Admitted(frozenset()))
+
+
+class Programs:
+    """Runs GRUB's own program, and answers for RAUC and systemd."""
+
+    place: Place
+
+    def __init__(self, **changed: Any) -> None:
+        self.ran: list[str] = []
+        self.info = {
+            "compatible": "linekeep-amd64", "version": "0.3.0", "images": [{"rootfs": {"size": 400 << 20}}],
+            "build": json.dumps({**BUILD, "formats": msgspec.to_builtins(FORMATS)}),
+        } | changed  # fmt: skip
+        self.inside = BUILD | {"formats": msgspec.to_builtins(FORMATS)}
+        self.refuses = ""
+
+    async def __call__(self, *words: str, patience_s: float = 30.0) -> str:
+        self.ran.append(" ".join(word for word in words if not word.startswith("/")))
+        match words[:2]:
+            case ["grub-editenv", _]:
+                done = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
+                out, _ = await done.communicate()
+                if done.returncode:
+                    raise Failed("grub-editenv failed")
+                return out.decode()
+            case ["rauc", "info"] if self.refuses:
+                raise Failed(self.refuses)
+            case ["rauc", "info"]:
+                return json.dumps(self.info)
+            case ["systemd-run", _]:
+                return json.dumps(self.inside)
+        return ""
+
+
+async def installed(keeper: Keeper, path: Path, kind: str = "console") -> list[dict[str, Any]]:
+    await Menu(keeper.place, keeper.run).mend("A", f"{7:032x}")
+    request = msgspec.convert({"path": str(path), "actor": {"kind": kind, "name": "chen"}}, update.InstallUpdate)
+    return [event async for event in update.install(keeper, request)]
+
+
+def a_file(folder: Path) -> Path:
+    file = folder / "linekeep-0.3.0-amd64.raucb"
+    file.write_bytes(bytes(5 << 20))
+    return file
+
+
+def test_an_update_is_installed_looked_at_and_then_made_the_next_to_start(tmp_path: Path) -> None:
+    programs = Programs()
+    keeper = box(tmp_path / "root", programs)
+    events = asyncio.run(installed(keeper, a_file(tmp_path)))
+    assert events[-2:] == [
+        {"event": "progress", "share": 1.0, "step": "done"},
+        {"event": "end", "reason": "done"},
+    ]
+    order = [
+        next(at for at, ran in enumerate(programs.ran) if ran.startswith(act))
+        for act in ("rauc info", "grub-editenv set A_OK=1", "systemctl start rauc", "rauc install", "systemd-run",
+                    "grub-editenv set B_OK=1")
+    ]  # fmt: skip
+    assert order == sorted(order)
+    assert not (keeper.place.kept / "update/bundle.raucb").exists()
+    state = asyncio.run(update.state(keeper))
+    assert (state["slot"], state["update"].waiting, state["update"].last.outcome) == ("A", "0.3.0", "installed")
+    assert [(slot.name, slot.version, slot.good) for slot in state["slots"]] == [("A", "", True), ("B", "0.3.0", False)]
+    assert asyncio.run(Menu(keeper.place, programs).read())["TRIAL"] == "B"
+
+
+@pytest.mark.parametrize(
+    ("changed", "refuses", "why"),
+    [
+        ({}, "signature verification failed: Verify error: self-signed certificate", "not of the key"),
+        ({}, "Invalid bundle format: Signature size (5) exceeds bundle size", "only a part of one"),
+        ({}, "Bundle format 'plain' not allowed", "verity format"),
+        ({"compatible": "toaster"}, "", "is for toaster"),
+        ({"images": [{"rootfs": {"size": 900 << 20}}]}, "", "needs a slot of 900 MB"),
+        ({"build": "by hand"}, "", "says nothing of its formats"),
+        ({"build": json.dumps({**BUILD, "formats": {}})}, "", "too old"),
+    ],
+)
+def test_what_must_be_refused_is_refused_before_anything_is_written(
+    changed: dict[str, Any], refuses: str, why: str, tmp_path: Path
+) -> None:
+    programs = Programs(**changed)
+    programs.refuses = refuses
+    keeper = box(tmp_path / "root", programs)
+    with pytest.raises(Refusal) as refused:
+        asyncio.run(installed(keeper, a_file(tmp_path)))
+    assert why in f"{refused.value.message} {refused.value.remedy}"
+    assert not any(ran.startswith(("rauc install", "systemctl")) for ran in programs.ran)
+    assert asyncio.run(update.state(keeper))["update"].last.outcome == "failed"
+
+
+def test_a_version_that_does_not_take_the_configuration_is_not_activated(tmp_path: Path) -> None:
+    programs = Programs()
+    programs.inside = {**programs.inside, "version": "0.9.9"}
+    keeper = box(tmp_path / "root", programs)
+    with pytest.raises(Refusal, match=r"its root says 0\.9\.9"):
+        asyncio.run(installed(keeper, a_file(tmp_path)))
+    assert not any("B_OK=1" in ran for ran in programs.ran)
+
+
+def test_a_user_of_the_page_installs_uploads_alone_and_no_link(tmp_path: Path) -> None:
+    keeper = box(tmp_path / "root", Programs())
+    with pytest.raises(Refusal, match="is no uploaded update"):
+        asyncio.run(installed(keeper, a_file(tmp_path), "user"))
+    uploads = keeper.place.root / update.UPLOADS
+    uploads.mkdir(parents=True)
+    link = uploads / "linekeep-9-amd64.raucb"
+    link.symlink_to(a_file(tmp_path))
+    with pytest.raises(Refusal, match="cannot be read"):
+        asyncio.run(installed(keeper, link, "user"))
+    shutil.move(tmp_path / "linekeep-0.3.0-amd64.raucb", uploads)
+    assert asyncio.run(installed(keeper, uploads / "linekeep-0.3.0-amd64.raucb", "user"))[-1]["event"] == "end"
+
+
+PENDING = Pending(
+    slot="B", version="0.3.0", from_version="0.2.0", phase="activated", began_utc="2026-11-22T12:00:00Z",
+    failed_units=["old.service"], cards={"sim0": "running", "dahdi0": "alarm"},
+)  # fmt: skip
+
+
+def well(blocks: int) -> Look:
+    return Look("0.3.0", {"sim0": "running", "dahdi0": "alarm"}, {"sim0": blocks, "dahdi0": 0}, ["old.service"])
+
+
+def test_a_version_owes_what_the_one_before_did() -> None:
+    assert proof.shortcomings(PENDING, well(10), well(20)) == []
+    assert proof.shortcomings(PENDING, well(10), well(10)) == ["card sim0 delivers nothing"]
+    worse = Look("0.2.9", {"sim0": "alarm", "dahdi0": "alarm"}, {"sim0": 20, "dahdi0": 0}, ["new.service"], ["no page"])
+    assert proof.shortcomings(PENDING, well(10), worse) == [
+        "no page", "the daemon is version 0.2.9", "card sim0 is alarm, it was running before the update",
+        "new.service has failed",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("phase", "tries", "came_to"),
+    [("installing", 0, "interrupted"), ("activated", 0, "interrupted"), ("activated", 3, "fell_back")],
+)
+def test_the_version_before_says_what_the_update_came_to(phase: str, tries: int, came_to: str, tmp_path: Path) -> None:
+    programs = Programs()
+    keeper = box(tmp_path / "root", programs)
+    store, menu = Store(keeper.place), Menu(keeper.place, programs)
+    pending = msgspec.structs.replace(PENDING, phase=phase)
+    store.save(Remembered(pending=pending))
+
+    async def start() -> dict[str, str]:
+        await menu.mend("A", "")
+        await menu.write(B_TRY=str(tries), TRIAL="B")
+        assert await proof.prove(keeper.place, programs)
+        return await menu.read()
+
+    told = asyncio.run(start())
+    assert (told["TRIAL"], told["A_OK"], told["A_TRY"], told["B_OK"], told["B_TRY"]) == ("", "1", "0", "0", "0")
+    remembered = store.load()
+    assert remembered.last is not None and remembered.last.outcome == came_to
+    assert (remembered.pending, remembered.untold) == (None, True)
+
+
+def test_a_boot_menu_that_was_torn_is_made_anew_with_the_slot_that_runs(tmp_path: Path) -> None:
+    programs = Programs()
+    keeper = box(tmp_path / "root", programs)
+    torn = keeper.place.root / "efi/grub/grubenv"
+    torn.write_bytes(b"")
+    menu = Menu(keeper.place, programs)
+
+    async def mended() -> tuple[bool, bool, dict[str, str]]:
+        return await menu.mend("B", "abc"), await menu.mend("B", "abc"), await menu.read()
+
+    first, again, told = asyncio.run(mended())
+    assert (first, again) == (True, False)
+    assert (told["ORDER"], told["B_OK"], told["A_OK"], told["machine_id"]) == ("B A", "1", "0", "abc")
+
+
+def test_what_is_remembered_may_be_torn(tmp_path: Path) -> None:
+    keeper = box(tmp_path / "root", Programs())
+    (keeper.place.kept / "update.json").write_bytes(b'{"pending":')
+    assert Store(keeper.place).load() == Remembered()
+    assert bundle.COMPATIBLE == "linekeep-amd64"
