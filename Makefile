@@ -17,14 +17,14 @@ include image/pins
 DEBIAN_RUN := gcc libc6-dev python3-dev python3-venv libspandsp-dev libtiff-dev libsndfile1 \
 	asterisk-core-sounds-en-wav asterisk-core-sounds-fr-wav asterisk-core-sounds-es-wav asterisk-moh-opsound-wav \
 	espeak-ng npm
-DEBIAN_TEST := chromium fonts-wqy-microhei sox gcin-voice asterisk-core-sounds-it-wav
+DEBIAN_TEST := cryptsetup-bin e2fsprogs chromium fonts-wqy-microhei sox gcin-voice asterisk-core-sounds-it-wav
 # A box in software with the real driver: kernel headers to build it for, and what boots it.
 DEBIAN_DAHDI := qemu-system-x86 mmdebstrap linux-headers-amd64 make binutils libarchive-tools zstd
 # What the flashable image is made with, besides: boot code for BIOS and UEFI, file systems without mounting, a block map,
 # and what does all that without root's rights.
 DEBIAN_IMAGE := grub-common grub-pc-bin grub-efi-amd64-bin mtools dosfstools e2fsprogs fdisk kmod bmap-tools systemd fakeroot uidmap \
 	rauc squashfs-tools openssl
-DEBIAN_TESTIMAGE := ovmf
+DEBIAN_TESTIMAGE := ovmf swtpm
 # Speech and music of the evaluation: some 400 MB to fetch.
 DEBIAN_EVAL := asterisk-core-sounds-it-wav asterisk-core-sounds-ru-wav asterisk-prompt-es-co asterisk-prompt-fr-armelle \
 	klettres-data ktuberling-data fillets-ng-data-nl fillets-ng-data-cs \

@@ -46,8 +46,6 @@ OTHER_FILES = 1024
 FULL_BYTES = 1 << 20
 """Where less is free, whatever fails at the start is laid to the full disk."""
 FULL_AGAIN_S = 2.0
-FULL_PATIENCE_US = 30_000_000
-"""systemd is asked each time for so much more of it."""
 
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
@@ -159,9 +157,8 @@ def _take(data: Path, config: Config, clock: SystemClock, rng: random.Random) ->
             if not waits:
                 log.critical("Nothing is recorded, the daemon waits until the disk has room: %s", error)
                 waits = True
-            systemd.tell(
-                f"EXTEND_TIMEOUT_USEC={FULL_PATIENCE_US}\nSTATUS=Nothing is recorded: the disk is full. {error}"
-            )
+            # As far as systemd goes it has started, and it is alive: the page, which begins after it, must not wait.
+            systemd.tell(f"READY=1\nWATCHDOG=1\nSTATUS=Nothing is recorded: the disk is full. {error}")
         time.sleep(FULL_AGAIN_S)
 
 

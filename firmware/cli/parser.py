@@ -274,6 +274,13 @@ def _box(add: Add) -> None:
     for verb, words in (("restart", "restart the box"), ("power-off", "switch the box off")):
         power = add(verb, f"system:{verb.replace('-', '_')}", f"{words}; calls in progress are sealed first", to=acts)
         power.add_argument("--yes", action="store_true", help="do not ask")
+    encrypt = add("encrypt", "system:encrypt", "encrypt the data partition at the next start", to=acts)
+    encrypt.add_argument("means", choices=("tpm", "usb", "boot", "off"), help="what opens it; off takes the order back")
+    add("recovery-key", "system:recovery_key", "make a recovery key for the encrypted data partition", to=acts)
+    reset = add("reset", "system:reset", "factory reset; the box restarts to do it", to=acts)
+    reset.add_argument("recordings", choices=("keep", "destroy"), help="what becomes of the recordings")
+    reset.add_argument("--yes", action="store_true", help="do not ask")
+    add("resume", "system:resume", "leave safe mode: start the daemon again", to=acts)
 
 
 def _simulation(add: Add, group: Group) -> None:

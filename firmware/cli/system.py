@@ -1,4 +1,5 @@
-"""`linekeep box`: time, network, host name, SSH, restart. The keeper does it, the daemon journals it."""
+"""`linekeep box`: time, network, host name, SSH, restart, encryption, factory reset. The keeper does it, the daemon
+journals it; while the daemon is down (safe mode) the keeper is asked directly, and the spool takes the entry."""
 
 import argparse
 import sys
@@ -10,7 +11,9 @@ from firmware.cli.errors import Exit, Failure
 from firmware.cli.output import Cell, Output
 
 if TYPE_CHECKING:
-    from firmware.wire import BoxState
+    from firmware.wire import BoxState, EncryptionState
+
+KEEPER = Path("/run/linekeep-keeper")
 
 
 def state(box: Box, out: Output, arguments: argparse.Namespace) -> int:
@@ -18,7 +21,7 @@ def state(box: Box, out: Output, arguments: argparse.Namespace) -> int:
 
     from firmware.wire import BoxState
 
-    told = box.call("box.state")
+    told = _asked(box, "box.state")
     if out.json:
         out.document(told)
     else:
@@ -52,9 +55,21 @@ def _rows(state: "BoxState") -> list[tuple[str, Cell]]:
         rows.append(("on trial", f"{trial.seconds_left} s left; `linekeep box network confirm` keeps it"))
     keys = f", {ssh.keys} keys: {', '.join(ssh.comments)}" if ssh.keys else ""
     rows += [("SSH", ("on" if ssh.on else "off") + keys), ("SSH host key", ssh.fingerprint)]
-    rows += [("encryption", state.encryption.means if state.encryption.on else "off")]
+    rows += [("encryption", _encryption(state.encryption))]
+    if (last := state.last_order) is not None:
+        what = {"encrypt": "encryption", "keep": "reset, recordings kept", "destroy": "reset, recordings destroyed"}
+        done = " and ".join(last.by) or "done" if last.done else f"not done: {last.message}"
+        rows.append((what[last.act], f"{last.utc} {done}"))
     rows += [("safe mode", state.safe_mode.reason)] if state.safe_mode.on else []
     return [*rows, *(("problem", problem) for problem in state.problems)]
+
+
+def _encryption(state: "EncryptionState") -> str:
+    means = {"tpm": "opened by the TPM", "usb": "opened by a USB stick", "boot": "opened by a key on the same disk"}
+    if state.on:
+        key = "recovery key made" if state.recovery_enrolled else "NO RECOVERY KEY: `linekeep box recovery-key`"
+        return f"on, {means.get(state.means, '')}; {key}"
+    return f"off; at the next start on, {means[state.ordered]}" if state.ordered else "off"
 
 
 def time(box: Box, out: Output, arguments: argparse.Namespace) -> int:
@@ -113,7 +128,32 @@ def power_off(box: Box, out: Output, arguments: argparse.Namespace) -> int:
     return _go(box, out, arguments, "box.power_off", "The box switches itself off")
 
 
-def _go(box: Box, out: Output, arguments: argparse.Namespace, do: str, words: str) -> int:
+def encrypt(box: Box, out: Output, arguments: argparse.Namespace) -> int:
+    answer = _call(box, "box.encrypt", means=arguments.means)
+    later = (
+        "The data partition is encrypted at the next start: `linekeep box restart`. Then `linekeep box recovery-key`."
+    )
+    return _done(out, later if answer["restart"] else "The data partition stays as it is.", answer)
+
+
+def recovery_key(box: Box, out: Output, arguments: argparse.Namespace) -> int:
+    answer = _call(box, "box.recovery_key")
+    words = f"{answer['recovery_key']}\nWrite it down: it is kept nowhere. Any recovery key before it is void."
+    return _done(out, words, answer)
+
+
+def reset(box: Box, out: Output, arguments: argparse.Namespace) -> int:
+    what = "everything on the box, recordings too," if arguments.recordings == "destroy" else "all but the recordings"
+    return _go(
+        box, out, arguments, "box.reset", f"The box restarts and {what} is gone", recordings=arguments.recordings
+    )
+
+
+def resume(box: Box, out: Output, arguments: argparse.Namespace) -> int:
+    return _done(out, "The daemon is started again.", _call(box, "box.resume"))
+
+
+def _go(box: Box, out: Output, arguments: argparse.Namespace, do: str, words: str, **fields: Any) -> int:
     if not arguments.yes:
         if not sys.stdin.isatty():
             raise Failure(Exit.USAGE, f"{words}: nothing is recorded meanwhile, so this asks first.", "Add --yes.")
@@ -122,12 +162,23 @@ def _go(box: Box, out: Output, arguments: argparse.Namespace, do: str, words: st
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             out.remark("Nothing was done.")
             return Exit.NO
-    return _done(out, f"{words}.", _call(box, do))
+    return _done(out, f"{words}.", _call(box, do, **fields))
 
 
 def _call(box: Box, do: str, **fields: Any) -> dict[str, Any]:
     given = {name: value for name, value in fields.items() if value is not None}
-    return box.call(do, actor=actor(), **given)
+    return _asked(box, do, actor=actor(), **given)
+
+
+def _asked(box: Box, do: str, **fields: Any) -> dict[str, Any]:
+    try:
+        return box.call(do, **fields)
+    except Failure as failure:
+        if failure.exit_code is not Exit.NO_DAEMON or not KEEPER.exists():
+            raise
+    if do != "box.state":
+        box.operation(do, None, {name: value for name, value in fields.items() if name != "actor"})
+    return Box(KEEPER).call(do, **fields)
 
 
 def _done(out: Output, words: str, answer: dict[str, Any]) -> int:

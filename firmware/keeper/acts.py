@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from firmware.keeper import about, clock, dahdi, name, network, power, ssh, update
+from firmware.keeper import about, clock, dahdi, name, network, power, ssh, storage, update
 from firmware.keeper.asking import BoxAct, Keeping
 from firmware.wire import Fields
 
@@ -43,6 +43,10 @@ ACTS: dict[str, Doing | Following] = {
     "box.dahdi": Doing(dahdi.Dahdi, dahdi.configure),
     "box.restart": Doing(power.Power, power.restart, page=True),
     "box.power_off": Doing(power.Power, power.power_off, page=True),
+    "box.encrypt": Doing(storage.Encrypt, storage.encrypt),
+    "box.recovery_key": Doing(storage.RecoveryKey, storage.recovery_key),
+    "box.reset": Doing(storage.Reset, storage.reset, page=True),
+    "box.resume": Doing(storage.Resume, storage.resume, page=True),
     "box.update": Following(update.InstallUpdate, update.install, page=True),
 }
 
@@ -52,6 +56,7 @@ TELLS: tuple[Callable[[Keeping], Coroutine[Any, Any, Fields]], ...] = (
     network.state,
     name.state,
     ssh.state,
+    storage.state,
     update.state,
 )
 """Each gives fields of `BoxState`; together they are the answer to `box.state`."""

@@ -74,6 +74,19 @@ class SlotState(msgspec.Struct, frozen=True, kw_only=True):
     installed_utc: str = ""
 
 
+class LastOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done to the data partition when the box last started with an order for it."""
+
+    act: Literal["encrypt", "keep", "destroy"]
+    """The last two are factory resets, by what became of the recordings."""
+    done: bool
+    utc: str
+    by: list[str] = []
+    """Of a reset, the means: `key destroyed`, `discarded`, `overwritten`."""
+    message: str = ""
+    """Why it was not done."""
+
+
 class EncryptionState(msgspec.Struct, frozen=True, kw_only=True):
     """Of the data partition."""
 
@@ -81,12 +94,20 @@ class EncryptionState(msgspec.Struct, frozen=True, kw_only=True):
     means: Literal["", "tpm", "usb", "boot"] = ""
     """What opens it at the start."""
     recovery_enrolled: bool = False
+    tpm: bool = False
+    """The machine has a TPM 2 that can be used."""
+    possible: bool = False
+    """There are no recordings yet: it can still be chosen."""
+    ordered: Literal["", "tpm", "usb", "boot"] = ""
+    """It is encrypted by this means at the next start."""
 
 
 class SafeModeState(msgspec.Struct, frozen=True, kw_only=True):
     on: bool = False
     reason: str = ""
     since_utc: str = ""
+    said: list[str] = []
+    """The daemon's last words."""
 
 
 UpdateOutcome = Literal["", "failed", "installed", "proved", "fell_back", "interrupted"]
@@ -129,6 +150,8 @@ class BoxState(msgspec.Struct, frozen=True, kw_only=True):
     """The host name."""
     ssh: SshState = SshState()
     encryption: EncryptionState = EncryptionState()
+    last_order: LastOrder | None = None
+    """Of the data partition: encryption or factory reset."""
     safe_mode: SafeModeState = SafeModeState()
     update: UpdateState = UpdateState()
     problems: list[str] = []

@@ -160,7 +160,7 @@ def test_a_disk_that_is_full_at_the_start_is_waited_for(disk: Path, begun: bool)
     assert [row.state for row in rows(data)] == [State.SEALED]
 
 
-def test_systemd_is_asked_for_patience_while_a_full_disk_is_waited_for(
+def test_systemd_holds_up_nothing_while_a_full_disk_is_waited_for(
     disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = disk / "data"
@@ -176,6 +176,6 @@ def test_systemd_is_asked_for_patience_while_a_full_disk_is_waited_for(
             said = [listener.recv(4096).decode().split("\n") for _ in range(2)]
         finally:
             daemon.stop()
-    for patience, status in said:
-        assert patience == "EXTEND_TIMEOUT_USEC=30000000"
+    for ready, alive, status in said:
+        assert [ready, alive] == ["READY=1", "WATCHDOG=1"]
         assert status.startswith("STATUS=Nothing is recorded: the disk is full.")

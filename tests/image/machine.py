@@ -10,7 +10,7 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -52,7 +52,9 @@ def disk_copy(image: Path, target: Path, size: int = 3 * GIB, root: Path | None 
 class Machine:
     """One that runs. `console` is what its first serial port said so far."""
 
-    def __init__(self, disk: Path, folder: Path, firmware: Firmware = "bios", stick: Path | None = None) -> None:
+    def __init__(
+        self, disk: Path, folder: Path, firmware: Firmware = "bios", stick: Path | None = None, more: Sequence[str] = ()
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port, self._console, shell = free_port(), folder / "console.log", folder / "shell"
         self._console.write_bytes(b"")
@@ -69,7 +71,7 @@ class Machine:
                 "-drive", f"file={disk},format=raw,if=virtio,cache=unsafe",
                 "-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:443",
                 "-device", "virtio-net-pci,netdev=net", "-device", "virtio-rng-pci", "-device", "i6300esb",
-                "-serial", f"file:{self._console}", "-serial", f"unix:{shell},server=on,wait=off",
+                "-serial", f"file:{self._console}", "-serial", f"unix:{shell},server=on,wait=off", *more,
             ],
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
@@ -106,6 +108,16 @@ class Machine:
             heard += piece
         return re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]|\r", "", found[1].decode(errors="replace")).strip()
 
+    def type(self, *lines: str) -> None:
+        """On the shell's terminal, for a program that asks there."""
+        for line in lines:
+            self._shell.sendall(line.encode())
+            time.sleep(3)
+
+    def goes(self, patience_s: float = BOOT_S) -> None:
+        """Waits until it has switched itself off, or would have restarted."""
+        self.process.wait(patience_s)
+
     def stop(self) -> None:
         self._shell.close()
         self.process.kill()
@@ -113,9 +125,11 @@ class Machine:
 
 
 @contextmanager
-def running(disk: Path, folder: Path, firmware: Firmware = "bios", stick: Path | None = None) -> Iterator[Machine]:
-    """`stick` is in its USB port."""
-    machine = Machine(disk, folder, firmware, stick)
+def running(
+    disk: Path, folder: Path, firmware: Firmware = "bios", stick: Path | None = None, more: Sequence[str] = ()
+) -> Iterator[Machine]:
+    """`stick` is in its USB port; `more` are words for QEMU: further devices."""
+    machine = Machine(disk, folder, firmware, stick, more)
     try:
         yield machine
     finally:

@@ -1,0 +1,112 @@
+"""What is to be done to the data partition at the next start, and what came of it.
+
+The order stands on the boot partition, because the data partition itself may be made anew: one small file, replaced as
+a whole and synced, that names the act and how far it is. It goes when all is done; until then every start goes on where
+the last one was, whatever cut it short. FAT has no journal: an order that cannot be read is put aside and said, and
+nothing is done to the data.
+"""
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from firmware.keeper.volume import Disk, Means, StorageError, sync_folder
+
+Act = Literal["encrypt", "keep", "destroy"]
+Step = Literal["asked", "staged", "erased", "done"]
+Erasure = Literal["key destroyed", "discarded", "overwritten"]
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    act: Act
+    step: Step = "asked"
+    """`staged`: what was on the partition is kept aside, whole. `erased`: nothing of it can be read any more."""
+    means: Means | None = None
+    uuid: str = ""
+    """Of the partition that is to be encrypted: the key on a stick carries it in its name."""
+    digest: str = ""
+    """SHA-256 of what is kept aside."""
+    position: int = 0
+    """Bytes that are overwritten."""
+    by: list[Erasure] = []
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """Of the last order."""
+
+    act: Act
+    done: bool
+    utc: str
+    by: list[Erasure] = []
+    """How what is gone was made unreadable (`erasing`)."""
+    message: str = ""
+
+
+def read(disk: Disk) -> Order | None:
+    """Raises `StorageError` where there is one that cannot be read; it is put aside."""
+    path = _order(disk)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Order)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        aside = path.with_suffix(".bad")
+        path.replace(aside)
+        raise StorageError(
+            f"{path}: what was to be done to the data partition cannot be read ({error}). Nothing was done; ask anew."
+        ) from error
+
+
+def write(disk: Disk, order: Order) -> Order:
+    _replace(_order(disk), msgspec.json.encode(order))
+    return order
+
+
+def finish(disk: Disk) -> None:
+    path = _order(disk)
+    path.unlink(missing_ok=True)
+    if path.parent.exists():
+        sync_folder(path.parent)
+
+
+def tell(disk: Disk, order: Order, *, done: bool, message: str = "") -> None:
+    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    outcome = Outcome(act=order.act, done=done, utc=now, by=order.by, message=message)
+    _replace(disk.boot / "outcome.json", msgspec.json.encode(outcome))
+
+
+def outcome(disk: Disk) -> Outcome | None:
+    try:
+        return msgspec.json.decode((disk.boot / "outcome.json").read_bytes(), type=Outcome)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def sentence(outcome: Outcome) -> str:
+    """For the console."""
+    what = {
+        "encrypt": "Encryption of the data partition",
+        "keep": "Factory reset (recordings kept)",
+        "destroy": "Factory reset (recordings destroyed)",
+    }[outcome.act]
+    if not outcome.done:
+        return f"{what}: not done. {outcome.message}"
+    return f"{what}: done at {outcome.utc}{', by ' + ' and '.join(outcome.by) if outcome.by else ''}."
+
+
+def _order(disk: Disk) -> Path:
+    return disk.boot / "order.json"
+
+
+def _replace(path: Path, content: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    with new.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+    sync_folder(path.parent)

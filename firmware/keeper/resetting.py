@@ -1,0 +1,60 @@
+"""Factory reset, at a start, before anything uses the data partition.
+
+`keep` leaves the recordings, the journal, the catalogue and what they are verified with (the box's key), and accesses
+that are not chained yet; everything else is overwritten and deleted: accounts, configuration, certificate, network,
+SSH keys, the system's journal. `destroy` leaves nothing: the partition is erased by the strongest means there is
+(`erasing`) and made anew, without encryption. The software in the two slots stays in both.
+
+A reset that was cut short goes on at the next start; deleting and erasing may be done twice.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from firmware.keeper import ordered, volume
+from firmware.keeper.erasing import erase, overwrite_file, remove_tree
+from firmware.keeper.ordered import Order
+from firmware.keeper.volume import Disk
+
+KEPT = frozenset(
+    Path(one)
+    for one in (
+        "linekeep/recordings", "linekeep/journal", "linekeep/catalogue", "linekeep/identity", "linekeep/web/spool",
+        "lost+found", str(volume.KEEPERS_KEY),
+    )
+)  # fmt: skip
+Say = Callable[[str], None]
+
+
+def keep(disk: Disk, order: Order, device: Path, say: Say) -> None:
+    """`device` is the partition, opened."""
+    say("Factory reset: the recordings are kept, everything else is deleted.")
+    with volume.mounted(device, disk) as folder:
+        clear(folder)
+    ordered.tell(disk, msgspec.structs.replace(order, by=["overwritten"]), done=True)
+    ordered.finish(disk)
+
+
+def clear(folder: Path) -> None:
+    remove_tree(folder, KEPT)
+    (folder / "journal").mkdir()
+
+
+def destroy(disk: Disk, order: Order, say: Say, discards: bool | None = None) -> None:
+    if order.step == "asked":
+        say("Factory reset: everything on the data partition is destroyed.")
+
+        def reached(position: int, size: int) -> None:
+            ordered.write(disk, msgspec.structs.replace(order, position=position))
+            say(f"Factory reset: {100 * position // size} % of {size / 1e9:.0f} GB overwritten.")
+
+        by = erase(disk.partition, order.position, reached, discards)
+        order = ordered.write(disk, msgspec.structs.replace(order, step="erased", by=by))
+    volume.file_system(disk.partition)
+    if disk.boot_key.exists():
+        overwrite_file(disk.boot_key)
+        disk.boot_key.unlink()
+    ordered.tell(disk, order, done=True)
+    ordered.finish(disk)

@@ -1,0 +1,174 @@
+"""What a start does to the data partition: erased, emptied, packed; on files in place of disks, and without being root.
+
+What needs the device mapper (a partition that is opened) is tried on the image, tests/image/test_storage.py.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from firmware.keeper import encrypting, erasing, ordered, resetting, volume
+from firmware.keeper.boot import menu_order
+from firmware.keeper.ordered import Order
+from firmware.keeper.volume import Disk, StorageError
+
+SIZE = 24 << 20
+WORDS = b"a call that must be readable by nobody"
+FOUND = [path for path in ("/usr/sbin", "/sbin") if path not in os.environ["PATH"].split(":")]
+os.environ["PATH"] = ":".join([os.environ["PATH"], *FOUND])
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    partition = tmp_path / "partition"
+    with partition.open("wb") as file:
+        file.truncate(SIZE)
+        file.seek(SIZE // 2)
+        file.write(WORDS)
+    return Disk(partition, tmp_path / "boot", tmp_path / "work")
+
+
+def inside(disk: Disk, name: str) -> bool:
+    """Is there such a file in the partition's file system?"""
+    asked = subprocess.run(["debugfs", "-R", f"stat {name}", disk.partition], capture_output=True, check=True)
+    return b"Inode:" in asked.stdout
+
+
+def holds_words(disk: Disk) -> bool:
+    return subprocess.run(["grep", "-qaF", WORDS, disk.partition], check=False).returncode == 0
+
+
+def test_an_order_is_read_as_written_and_a_torn_one_does_nothing(disk: Disk) -> None:
+    assert ordered.read(disk) is None
+    order = Order(act="encrypt", means="tpm", step="staged", digest="ab")
+    ordered.write(disk, order)
+    assert ordered.read(disk) == order
+    path = disk.boot / "order.json"
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(StorageError, match="Nothing was done; ask anew"):
+        ordered.read(disk)
+    assert ordered.read(disk) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "act"),
+    [
+        ("ro linekeep.reset=keep quiet", "keep"),
+        ("linekeep.reset=destroy", "destroy"),
+        ("ro linekeep.reset=destroyed", None),
+        ("xlinekeep.reset=keep", None),
+        ("ro quiet", None),
+    ],
+)
+def test_the_boot_menu_orders_a_reset(line: str, act: str | None) -> None:
+    order = menu_order(line)
+    assert (order.act if order else None) == act
+
+
+def test_a_plain_partition_is_overwritten_and_made_anew(disk: Disk) -> None:
+    assert holds_words(disk)
+    said: list[str] = []
+    resetting.destroy(disk, ordered.write(disk, Order(act="destroy")), said.append, discards=False)
+    assert not holds_words(disk)
+    assert volume.kind(disk.partition) == "ext4" and inside(disk, "journal")
+    told = ordered.outcome(disk)
+    assert told is not None and (told.act, told.done, told.by) == ("destroy", True, ["overwritten"])
+    assert ordered.read(disk) is None
+
+
+def test_overwriting_goes_on_where_a_power_cut_left_it(disk: Disk) -> None:
+    with disk.partition.open("r+b") as file:
+        file.write(b"overwritten already, and not once more")
+    order = Order(act="destroy", position=erasing.PIECE)
+    reached: list[tuple[int, int]] = []
+    assert erasing.erase(disk.partition, order.position, lambda *at: reached.append(at), False) == ["overwritten"]
+    whole = disk.partition.read_bytes()
+    assert whole.startswith(b"overwritten already") and not any(whole[erasing.PIECE :])
+
+
+def test_of_an_encrypted_partition_the_key_is_destroyed(disk: Disk, tmp_path: Path) -> None:
+    keepers = tmp_path / "volume.key"
+    volume.write_key(keepers, volume.new_key())
+    volume.write_key(disk.boot_key, volume.new_key())
+    volume.encrypt(disk, "boot", "5a1bd9f0-7cd4-4f1c-8d3c-0d2a3f5c9b11", keepers)
+    assert volume.encrypted(disk) and volume.means(disk) == "boot"
+    assert volume.succeeds("cryptsetup", "open", "--test-passphrase", "--key-file", keepers, disk.partition)
+    resetting.destroy(disk, ordered.write(disk, Order(act="destroy")), print, discards=False)
+    told = ordered.outcome(disk)
+    assert told is not None and told.by == ["key destroyed"]
+    assert not disk.boot_key.exists() and volume.kind(disk.partition) == "ext4"
+
+
+def test_a_reset_that_was_cut_after_the_key_was_destroyed_is_finished(disk: Disk, tmp_path: Path) -> None:
+    keepers = tmp_path / "volume.key"
+    volume.write_key(keepers, volume.new_key())
+    volume.write_key(disk.boot_key, volume.new_key())
+    volume.encrypt(disk, "boot", "5a1bd9f0-7cd4-4f1c-8d3c-0d2a3f5c9b11", keepers)
+    order = ordered.write(disk, Order(act="destroy"))
+    assert erasing.erase(disk.partition, 0, lambda *at: None, False) == ["key destroyed"]
+    assert not volume.succeeds("cryptsetup", "open", "--test-passphrase", "--key-file", keepers, disk.partition)
+    resetting.destroy(disk, order, print, discards=False)
+    told = ordered.outcome(disk)
+    assert told is not None and told.by == ["key destroyed"]
+    again = msgspec.structs.replace(order, step="erased", by=["key destroyed"])
+    resetting.destroy(disk, again, print)
+    assert ordered.read(disk) is None
+
+
+def data(folder: Path) -> Path:
+    for name in (
+        "linekeep/recordings/2026/11/22/a.wav", "linekeep/journal/000001.journal", "linekeep/identity/key",
+        "linekeep/catalogue/data.mdb", "linekeep/web/spool/one.json", "linekeep/web/state/data.mdb",
+        "linekeep/access/people.json", "linekeep/linekeep.toml", "system/network.json", "system/volume.key",
+        "journal/abc/system.journal",
+    ):  # fmt: skip
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"what {name} holds")
+    (folder / "linekeep/current").symlink_to("linekeep.toml")
+    return folder
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
+
+
+def test_a_reset_that_keeps_recordings_leaves_them_and_what_proves_them(tmp_path: Path) -> None:
+    folder = data(tmp_path / "data")
+    (linked := tmp_path / "people").hardlink_to(folder / "linekeep/access/people.json")
+    resetting.clear(folder)
+    assert files(folder) == {
+        "linekeep/recordings/2026/11/22/a.wav", "linekeep/journal/000001.journal", "linekeep/identity/key",
+        "linekeep/catalogue/data.mdb", "linekeep/web/spool/one.json", "system/volume.key",
+    }  # fmt: skip
+    assert not any(linked.read_bytes()), "what was deleted was overwritten"
+    assert (folder / "journal").is_dir()
+    resetting.clear(folder)
+
+
+def test_what_is_kept_aside_comes_back_whole_without_the_index(tmp_path: Path) -> None:
+    folder, pack, back = data(tmp_path / "data"), tmp_path / "boot/kept.tar.zst", tmp_path / "back"
+    back.mkdir()
+    (folder / "linekeep/access").chmod(0o700)
+    digest = encrypting.packed(folder, pack)
+    assert encrypting.digest(pack) == digest
+    encrypting.unpacked(pack, back)
+    assert files(back) == files(folder) - {"linekeep/catalogue/data.mdb"}
+    assert all((back / name).read_bytes() == (folder / name).read_bytes() for name in files(back))
+    assert (back / "linekeep/access").stat().st_mode & 0o777 == 0o700
+
+
+def test_holes_stay_holes_when_a_file_is_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "sparse"
+    with path.open("wb") as file:
+        file.truncate(1 << 30)
+        file.seek(1 << 29)
+        file.write(WORDS)
+    erasing.overwrite_file(path)
+    assert path.stat().st_size == 1 << 30 and path.stat().st_blocks * 512 < 1 << 20
+    with path.open("rb") as file:
+        file.seek(1 << 29)
+        assert not any(file.read(len(WORDS)))

@@ -1,0 +1,171 @@
+"""The data partition over seven starts of one box: encrypted by a TPM with the power cut meanwhile, a power cut while
+recording, the recovery key typed where the TPM is another, a full disk, the hardware's watchdog, safe mode, and a
+factory reset that destroys the key.
+
+The TPM is swtpm, the watchdog QEMU's i6300esb; both act on the machine from outside. Each start ends as it would in the
+field: by a restart, by a kill of the machine (what the guest had not written is gone), or by the watchdog.
+"""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.box import wait_for
+from tests.image.machine import GIB, Machine, disk_copy, image, running
+from tests.image.outside import set_up
+from tests.image.test_boot import status
+
+ASK = """\
+import sys; sys.path[:0] = ["/usr/lib/linekeep", "/usr/lib/linekeep/site"]
+import msgspec; from pathlib import Path; from firmware.wire import Client
+fields = msgspec.json.decode(sys.argv[2])
+fields |= {"actor": {"kind": "console", "name": "root"}} if sys.argv[1] != "box.state" else {}
+print(msgspec.json.encode(Client.connect(Path("/run/linekeep-keeper")).call(sys.argv[1], **fields)).decode())
+"""
+SIMULATED = """\
+[box]
+name = "Linekeep"
+[storage]
+minimum_free_mb = 64
+[recording]
+trigger = "always"
+[[card]]
+kind = "simulated"
+name = "sim0"
+lines = 4
+"""
+
+
+@contextmanager
+def tpm(folder: Path) -> Iterator[list[str]]:
+    """A TPM 2 that keeps its keys in this folder, as words for QEMU."""
+    folder.mkdir(exist_ok=True)
+    control = folder / "control"
+    process = subprocess.Popen(
+        ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={folder}", "--ctrl", f"type=unixio,path={control}"]
+    )
+    try:
+        wait_for("the TPM's socket", control.exists)
+        yield [
+            "-chardev", f"socket,id=tpm,path={control}", "-tpmdev", "emulator,id=tpm0,chardev=tpm",
+            "-device", "tpm-tis,tpmdev=tpm0",
+        ]  # fmt: skip
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def ask(box: Machine, do: str, **fields: Any) -> dict[str, Any]:
+    said = box.shell(f"python3 -c '{ASK}' {do} '{json.dumps(fields)}'")
+    assert said.startswith("{"), said
+    answer: dict[str, Any] = json.loads(said)
+    return answer
+
+
+def up(box: Machine) -> str:
+    """The certificate's fingerprint, once everything runs."""
+    fingerprint = box.said(r"certificate +SHA-256 (\S+)")
+    assert box.shell("systemctl is-system-running --wait") == "running", box.shell("systemctl --failed")
+    return fingerprint
+
+
+def restart(box: Machine) -> None:
+    box.shell("systemctl --no-block reboot")
+    box.goes()
+
+
+@pytest.mark.timeout(5400)
+def test_the_data_partition_through_a_boxs_life(tmp_path: Path) -> None:
+    disk = disk_copy(image(), tmp_path / "disk.img", 3 * GIB)
+    crashes = tmp_path / "erst"
+    crashes.write_bytes(bytes(65536))
+    erst = ["-object", f"memory-backend-file,id=erst,mem-path={crashes},size=64K,share=on",
+            "-device", "acpi-erst,memdev=erst"]  # fmt: skip
+
+    with tpm(tmp_path / "tpm") as chip, running(disk, tmp_path / "1", more=chip) as box:
+        code = box.said(r"setup code +(\S+)")
+        own = up(box)
+        set_up(box, code).close()
+        told = ask(box, "box.state")["encryption"]
+        assert [told["on"], told["tpm"], told["possible"]] == [False, True, True]
+        assert ask(box, "box.encrypt", means="tpm") == {"restart": True}
+        assert ask(box, "box.state")["encryption"]["ordered"] == "tpm"
+        restart(box)
+
+    with tpm(tmp_path / "tpm") as chip, running(disk, tmp_path / "2", more=chip) as box:
+        box.said(r"(making the data partition anew)")
+        # The power is cut here, with nothing but what was kept aside.
+
+    with tpm(tmp_path / "tpm") as chip, running(disk, tmp_path / "3", more=chip) as box:
+        assert up(box) == own, "its certificate came along"
+        told = ask(box, "box.state")
+        assert [told["encryption"]["on"], told["encryption"]["means"]] == [True, "tpm"]
+        assert (told["last_order"]["act"], told["last_order"]["done"]) == ("encrypt", True)
+        assert "setup code" not in box.console, "its account came along"
+        assert box.shell("ls /efi/linekeep") == "outcome.json"
+        assert box.shell("lsblk -no TYPE $(findmnt -no SOURCE /data)") == "crypt"
+        assert int(box.shell("findmnt -bno SIZE /data")) > 1.2 * GIB
+        recovery = ask(box, "box.recovery_key")["recovery_key"]
+        box.shell(f"cat >/data/linekeep/linekeep.toml <<'TOML'\n{SIMULATED}TOML\nsystemctl restart linekeep")
+        wait_for("four recordings", lambda: status(box)["writer"]["open"] == 4, 120)
+        wait_for("ten seconds of them", lambda: status(box)["writer"]["written_bytes"] > 4 * 80000, 300)
+        box.shell("sync")
+        refused = box.shell(f"python3 -c '{ASK}' box.encrypt '{{\"means\": \"boot\"}}'")
+        assert "there are recordings" in refused
+        assert recovery not in box.shell("journalctl --no-pager -o json")
+        # And again here, while four lines record.
+
+    with running(disk, tmp_path / "4", more=erst) as box:
+        box.said(r"(The data partition is encrypted and its key is not there)")
+        box.type("systemd-tty-ask-password-agent --query\n", recovery.replace("-", " ") + "\n")
+        assert up(box) == own
+        recovered = json.loads(box.shell("linekeep search --json"))["recordings"]
+        assert len([one for one in recovered if one["recovered"]]) == 4
+        assert "broken" not in box.shell("linekeep verify")
+        box.shell("systemctl stop linekeep; cat /dev/zero >/data/full; sync")
+        # Nothing of the system itself restarts it: only the watchdog is left.
+        box.shell("sysctl -w kernel.panic=0; (sleep 1; echo c >/proc/sysrq-trigger) &")
+        box.goes(120)
+
+    with tpm(tmp_path / "tpm") as chip, running(disk, tmp_path / "5", more=[*chip, *erst]) as box:
+        box.said(r"certificate +SHA-256 (\S+)")
+        wait_for("the page", lambda: answers(box), 120)
+        assert "waits until the disk has room" in box.shell("journalctl -b -u linekeep --no-pager -o cat")
+        assert "sysrq" in box.shell("journalctl -b -u systemd-pstore --no-pager -o json | tr -d '\\n'").lower()
+        box.shell("rm /data/full")
+        wait_for("recording goes on", lambda: "ready:" in box.shell("journalctl -b -u linekeep -o cat"), 120)
+        assert "waited_for_room" in box.shell("linekeep alarms --json")
+
+        box.shell("echo nonsense >>/data/linekeep/linekeep.toml; systemctl restart linekeep")
+        box.said(r"(SAFE MODE since)", 300)
+        told = ask(box, "box.state")["safe_mode"]
+        assert told["on"] and "nonsense" in " ".join(told["said"])
+        assert answers(box), "the page is up"
+        box.shell("sed -i '/nonsense/d' /data/linekeep/linekeep.toml")
+        ask(box, "box.resume")
+        wait_for("the daemon", lambda: box.shell("systemctl is-active linekeep") == "active", 120)
+        assert ask(box, "box.state")["safe_mode"]["on"] is False
+        ask(box, "box.reset", recordings="destroy")
+        box.goes()
+
+    with running(disk, tmp_path / "6") as box:
+        box.said(r"(Factory reset \(recordings destroyed\): done)")
+        box.said(r"setup code +(\S+)")
+        assert up(box) != own
+        last = ask(box, "box.state")["last_order"]
+        assert (last["act"], last["done"], last["by"][0]) == ("destroy", True, "key destroyed")
+        assert ask(box, "box.state")["encryption"]["on"] is False
+        assert box.shell("find /data/linekeep -name '*.wav'") == ""
+
+
+def answers(box: Machine) -> bool:
+    try:
+        return httpx.get(f"{box.url}/health", verify=False, timeout=20).status_code == 200
+    except httpx.HTTPError:
+        return False
