@@ -45,7 +45,11 @@ async def encrypt(keeper: Keeping, request: Encrypt) -> Fields:
     """Ordered for the next start."""
     waiting = await _done(ordered.read, DISK)
     if waiting is not None and (waiting.act != "encrypt" or waiting.step != "asked"):
-        raise Refusal("refused", "box.encrypt: a factory reset is ordered already.", "Restart the box first.")
+        raise Refusal(
+            "refused",
+            "box.encrypt: another order for the data partition waits for a restart.",
+            "Restart the box first.",
+        )
     if request.means == "off":
         await _done(ordered.finish, DISK)
         return {"restart": False}
