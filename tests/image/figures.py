@@ -51,7 +51,10 @@ def memory_mb(box: Machine) -> dict[str, float]:
 
 
 def sizes(image: Path) -> None:
-    """Of the built files."""
+    """Of the built files, and how long they took."""
     for file in (image, image.with_name(image.name + ".zst"), image.with_suffix(".raucb")):
         if file.exists():
             figure(f"size of {file.name}", file.stat().st_size / 1e6, "MB")
+    took = image.with_suffix(".seconds")
+    if took.exists():
+        figure("make image", float(took.read_text()), "s")
