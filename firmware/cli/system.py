@@ -21,7 +21,7 @@ def state(box: Box, out: Output, arguments: argparse.Namespace) -> int:
 
     from firmware.wire import BoxState
 
-    told = _asked(box, "box.state")
+    told = asked(box, "box.state")
     if out.json:
         out.document(told)
     else:
@@ -167,10 +167,10 @@ def _go(box: Box, out: Output, arguments: argparse.Namespace, do: str, words: st
 
 def _call(box: Box, do: str, **fields: Any) -> dict[str, Any]:
     given = {name: value for name, value in fields.items() if value is not None}
-    return _asked(box, do, actor=actor(), **given)
+    return asked(box, do, actor=actor(), **given)
 
 
-def _asked(box: Box, do: str, **fields: Any) -> dict[str, Any]:
+def asked(box: Box, do: str, **fields: Any) -> dict[str, Any]:
     try:
         return box.call(do, **fields)
     except Failure as failure:

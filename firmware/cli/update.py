@@ -1,6 +1,7 @@
 """`linekeep update`: a new version into the slot that does not run, and what is in the two.
 
-The keeper of the box does it (docs/updates.md); recording goes on. It goes on, too, when this command is stopped.
+The keeper of the box does it (docs/updates.md); recording goes on. It goes on, too, when this command is stopped. While
+the daemon is down (safe mode) the keeper is asked directly: an update may be what helps.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from typing import Any
 from firmware.cli.box import Box, actor
 from firmware.cli.errors import Exit, Failure
 from firmware.cli.output import Cell, Column, Output
+from firmware.cli.system import KEEPER, asked
 
 STEPS = {
     "copying": "the file is copied to where only the box can change it",
@@ -32,11 +34,11 @@ SLOTS = (Column("slot"), Column("version"), Column("state"), Column("installed")
 
 def update(box: Box, out: Output, arguments: argparse.Namespace) -> int:
     if arguments.file is None:
-        return _show(out, box.call("box.state"))
+        return _show(out, asked(box, "box.state"))
     path = Path(arguments.file).absolute()
     if not path.is_file():
         raise Failure(Exit.NOT_FOUND, f"There is no file {path}.", "Name an update: linekeep-VERSION-amd64.raucb.")
-    with box.client() as client:
+    with _reached(box, path).client() as client:
         for event in client.stream("box.update", path=str(path), actor=actor()):
             if event["event"] == "progress":
                 _tell(out, event["share"], event["step"])
@@ -44,6 +46,18 @@ def update(box: Box, out: Output, arguments: argparse.Namespace) -> int:
         out.remark("")
         out.say("The update is installed. It starts with the next start of the box: `linekeep box restart`.")
     return Exit.OK
+
+
+def _reached(box: Box, path: Path) -> Box:
+    """Who is asked: the daemon, or while it is down the keeper itself; then the spool takes the journal's entry."""
+    try:
+        box.call("hello")
+    except Failure as failure:
+        if failure.exit_code is not Exit.NO_DAEMON or not KEEPER.exists():
+            raise
+        box.operation("box.update", None, {"path": str(path)})
+        return Box(KEEPER)
+    return box
 
 
 def _tell(out: Output, share: float, step: str) -> None:
