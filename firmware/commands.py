@@ -217,7 +217,11 @@ class Commands:
         """The box's own proof tells it, once, after the start that decided it."""
         if peer.uid not in (0, os.getuid()):
             raise Refusal("refused", "What came of an update is told by the box itself.", "See box.state.")
-        detail = {"version": request.version, "outcome": request.outcome, "message": request.message}
+        detail: Fields = {"version": request.version, "outcome": request.outcome, "message": request.message}
+        # Between the restart that was asked for and the daemon's own start nothing was recorded.
+        asked_for = [one.utc_ns for one in self._box.catalogue.operations(limit=200) if one.act == "box.restart"]
+        if asked_for:
+            detail["unrecorded"] = {"from_utc_ns": asked_for[0], "to_utc_ns": self._box.started_utc_ns}
         await self._ledger(lambda ledger: ledger.operation("update.outcome", "system", None, detail))
         if request.outcome == "fell_back":
             self._box.alarms.raise_("update_fell_back", "update", version=request.version, reason=request.message)

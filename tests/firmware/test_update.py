@@ -17,6 +17,8 @@ from firmware.keeper.place import Failed, Place
 from firmware.keeper.proof import Look
 from firmware.keeper.service import Admitted, Keeper
 from firmware.keeper.slots import Menu, Pending, Remembered, Store
+from tests.box import Box
+from tests.firmware.test_box_commands import CONSOLE, NO_CARD, journalled
 from tests.firmware.test_keeper import place
 
 ONE = Format(oldest=1, newest=1, writes=1)
@@ -248,3 +250,14 @@ def test_what_is_remembered_may_be_torn(tmp_path: Path) -> None:
     (keeper.place.kept / "update.json").write_bytes(b'{"pending":')
     assert Store(keeper.place).load() == Remembered()
     assert bundle.COMPATIBLE == "linekeep-amd64"
+
+
+def test_the_daemon_is_told_once_and_raises_an_alarm_where_the_box_went_back(tmp_path: Path) -> None:
+    told = {"version": "0.3.0", "message": "No page.", "utc": "2026-11-22T12:00:00Z", "actor": CONSOLE}
+    with Box(tmp_path, NO_CARD) as running:
+        running.call("update.outcome", outcome="proved", **told)
+        assert "update_fell_back" not in [alarm["code"] for alarm in running.call("alarm.list")["alarms"]]
+        running.call("update.outcome", outcome="fell_back", **told)
+        (alarm,) = (one for one in running.call("alarm.list")["alarms"] if one["code"] == "update_fell_back")
+        assert alarm["values"] == {"version": "0.3.0", "reason": "No page."}
+        assert [detail["outcome"] for _, detail in journalled(tmp_path, "update.outcome")] == ["proved", "fell_back"]
