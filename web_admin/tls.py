@@ -1,8 +1,9 @@
 """The page's own certificate: P-256, self-signed, with the box's names and addresses.
 
 It is made at the first start on an address other than loopback and lies in `DATA/web/tls` beside its fingerprint, which
-a person compares with what the browser shows. It is made anew when it is about to expire or when the box is reached by
-a name or address that it does not hold.
+a person compares with what the browser shows. It is made anew when it is about to expire, or when the box has a name,
+or is told to listen on an address, that it does not hold. An address that the network gives is no reason: a fingerprint
+that changes without anybody's doing is one that nobody compares.
 """
 
 import datetime
@@ -37,12 +38,21 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _is_unspecified(host: str) -> bool:
+    """It stands for every address that the box has or will have."""
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
 def identity(folder: Path, host: str, now: datetime.datetime) -> Identity:
     """The certificate for this listening address; made where there is none that serves."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     names = _names(host)
-    if not (certificate.exists() and key.exists() and _serves(certificate, names, now)):
+    needed = [name for name in names if isinstance(name, x509.DNSName) or not _is_unspecified(host)]
+    if not (certificate.exists() and key.exists() and _serves(certificate, needed, now)):
         _make(certificate, key, names, now)
     made = x509.load_pem_x509_certificate(certificate.read_bytes())
     fingerprint = made.fingerprint(hashes.SHA256()).hex(":").upper()

@@ -107,7 +107,11 @@ def network_back(box: Box, out: Output, arguments: argparse.Namespace) -> int:
 
 
 def name(box: Box, out: Output, arguments: argparse.Namespace) -> int:
-    return _done(out, f"The box is called {arguments.name.lower()}.", _call(box, "box.name", name=arguments.name))
+    answer = _call(box, "box.name", name=arguments.name)
+    words = f"The box is called {arguments.name.lower()}."
+    if answer["certificate"]:
+        words += " Its page has a new certificate with this name: compare the fingerprint with the one on the screen."
+    return _done(out, words, answer)
 
 
 def ssh(box: Box, out: Output, arguments: argparse.Namespace) -> int:

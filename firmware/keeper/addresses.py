@@ -59,7 +59,7 @@ def as_file(settings: NetworkSettings) -> str:
         return ""
     lines = [f"DNS={one}" for one in settings.dns]
     if settings.mode == "dhcp":
-        lines = ["DHCP=yes", *lines, "\n[DHCPv4]", "UseHostname=no", "UseDNS=no"]
+        lines = ["DHCP=yes", "LinkLocalAddressing=yes", *lines, "\n[DHCPv4]", "UseHostname=no", "UseDNS=no"]
         lines += ["\n[DHCPv6]", "UseDNS=no", "\n[IPv6AcceptRA]", "UseDNS=no"]
     else:
         # What is set is all there is: no addresses from routers beside it.

@@ -1,11 +1,14 @@
-"""The box's host name: what the network and its certificate call it."""
+"""The box's host name: what the network and its certificate call it.
+
+A new name is a new certificate, with another fingerprint: the answer says so.
+"""
 
 import re
 import socket
 from typing import Final
 
 from firmware.control import Refusal
-from firmware.keeper.asking import BoxAct, Keeping
+from firmware.keeper.asking import ANSWERED_AFTER_S, BoxAct, Keeping
 from firmware.wire import Fields
 
 NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -23,9 +26,18 @@ async def set_name(keeper: Keeping, request: SetName) -> Fields:
             "bad_request", f"box.name: {request.name[:80]!r} is not a host name.",
             "It has 1 to 63 letters, digits and hyphens, one letter at least, and no hyphen at either end.",
         )  # fmt: skip
+    new = name != (keeper.kept.settings.name or socket.gethostname())
     keeper.kept.put(name=name)
     await apply(keeper)
-    return {}
+    if new:
+        keeper.begin(_page_again(keeper), "page with its new name")
+    return {"certificate": new}
+
+
+async def _page_again(keeper: Keeping) -> None:
+    """The page makes a certificate with this name: at once, while whoever gave it expects that, and not some day."""
+    await keeper.wait(ANSWERED_AFTER_S)
+    await keeper.run("systemctl", "try-restart", "linekeep-web.service")
 
 
 async def apply(keeper: Keeping) -> None:

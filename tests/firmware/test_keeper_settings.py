@@ -294,8 +294,11 @@ def test_the_host_name(tmp_path: Path) -> None:
     async def talk(client: AsyncClient, system: System, root: Place) -> None:
         for wrong in ("", "a b", "-a", "a-", "a" * 64, "a.b", "守线", "12345", "localhost", "a\nb"):
             await refused(client, "box.name", "is not a host name", name=wrong)
-        await client.call("box.name", actor=CHEN, name="Recorder-2")
+        assert await client.call("box.name", actor=CHEN, name="Recorder-2") == {"certificate": True}
         assert system.told == ["hostname recorder-2"]
+        await system.pass_(1)
+        assert system.told[1:] == ["systemctl try-restart linekeep-web.service"], "its certificate has its name"
+        assert await client.call("box.name", actor=CHEN, name="recorder-2") == {"certificate": False}
 
     with_keeper(tmp_path, talk)
 

@@ -1,6 +1,7 @@
 """The page as a process: where it listens, its certificate, and what it says when it cannot start."""
 
 import datetime
+import ipaddress
 import socket
 import ssl
 import threading
@@ -44,6 +45,21 @@ def test_an_address_other_than_loopback_is_served_over_tls_alone(tmp_path: Path)
             assert secure.version() in ("TLSv1.2", "TLSv1.3")
     finally:
         assert page.stop() == 0
+
+
+def test_an_address_that_the_network_gives_changes_no_fingerprint_and_a_name_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = tls.identity(tmp_path, "::", NOW)
+    monkeypatch.setattr(tls, "_own_addresses", lambda: {ipaddress.ip_address("192.0.2.99")})
+    assert tls.identity(tmp_path, "::", NOW) == first
+    monkeypatch.setattr(socket, "gethostname", lambda: "recorder-2")
+    named = tls.identity(tmp_path, "::", NOW)
+    assert named.fingerprint != first.fingerprint
+    held = x509.load_pem_x509_certificate(named.certificate.read_bytes()).extensions
+    names = held.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert "recorder-2" in names.get_values_for_type(x509.DNSName)
+    assert "192.0.2.99" in [str(one) for one in names.get_values_for_type(x509.IPAddress)]
 
 
 def test_the_certificate_is_kept_until_it_no_longer_serves(tmp_path: Path) -> None:
