@@ -14,6 +14,8 @@ from firmware.cli.parser import build
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "image" / "README.md"]
 CODE = re.compile(r"```[^\n]*\n(.*?)```|`([^`\n]+)`", re.DOTALL)
+SAID = re.compile(r"`linekeep(\s[^`\n]+)`")
+ROOMS = ("cffi_bindings", "recorder", "firmware", "web_admin")
 TYPED = re.compile(r"^\s*(?:[$#]\s+)?(?:\.venv/bin/)?linekeep((?:\s+\S.*)?)$")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 MAKE = re.compile(r"^\s*(?:\$\s+)?make((?:\s+[\w-]+)?)(?:\s|$)")
@@ -26,10 +28,6 @@ def typed(document: Path) -> Iterator[str]:
     """Each line of code in it, blocks and spans."""
     for block, span in CODE.findall(document.read_text(encoding="utf-8")):
         yield from (block or span).splitlines()
-
-
-def commands() -> argparse.ArgumentParser:
-    return build()
 
 
 def under(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
@@ -67,17 +65,31 @@ def parts(line: str) -> list[str]:
 
 @named
 def test_every_command_that_a_document_names_is_there(document: Path) -> None:
-    parser = commands()
+    parser = build()
     found = [m[1] for line in typed(document) if (m := TYPED.match(line)) and not m[1].startswith(NO_COMMAND)]
     faults = [f"linekeep{line}: {wrong}" for line in found if (wrong := fault(parser, parts(line)))]
     assert faults == []
 
 
+def test_every_command_that_the_product_names_is_there() -> None:
+    """In messages, remedies and the page's words."""
+    parser = build()
+    files = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*")) if path.suffix in (".py", ".toml")]
+    said = [(path, words) for path in files for words in SAID.findall(path.read_text(encoding="utf-8"))]
+    faults = [
+        f"{path.relative_to(ROOT)}: linekeep{words}: {wrong}"
+        for path, words in said
+        if (wrong := fault(parser, parts(words)))
+    ]
+    assert len(said) > 100
+    assert faults == []
+
+
 def test_a_command_that_is_not_there_is_found() -> None:
-    assert fault(commands(), parts(" card lern --line 3")) == "linekeep card has no 'lern'"
-    assert fault(commands(), parts(" card learn --lines 3")) == "linekeep card learn has no --lines"
-    assert fault(commands(), parts(" frobnicate")) == "linekeep has no 'frobnicate'"
-    assert fault(commands(), parts(" card learn --line N [--seconds S] [--yes]")) is None
+    assert fault(build(), parts(" card lern --line 3")) == "linekeep card has no 'lern'"
+    assert fault(build(), parts(" card learn --lines 3")) == "linekeep card learn has no --lines"
+    assert fault(build(), parts(" frobnicate")) == "linekeep has no 'frobnicate'"
+    assert fault(build(), parts(" card learn --line N [--seconds S] [--yes]")) is None
 
 
 @named
