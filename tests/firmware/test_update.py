@@ -3,7 +3,9 @@ real slots are met in tests/image/test_update.py; here their answers are given."
 
 import asyncio
 import json
+import re
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -261,3 +263,34 @@ def test_the_daemon_is_told_once_and_raises_an_alarm_where_the_box_went_back(tmp
         (alarm,) = (one for one in running.call("alarm.list")["alarms"] if one["code"] == "update_fell_back")
         assert alarm["values"] == {"version": "0.3.0", "reason": "No page."}
         assert [detail["outcome"] for _, detail in journalled(tmp_path, "update.outcome")] == ["proved", "fell_back"]
+
+
+def started(environment: dict[str, str], times: int) -> str:
+    """The slots that the boot menu takes, start after start, when none proves itself. GRUB's script is read as the
+    shell's, which it is but for `set`."""
+    menu = (Path(__file__).resolve().parents[2] / "image/grub.cfg").read_text()
+    choice = menu.partition("load_env")[2].partition("\n")[2].partition("save_env")[0]
+    script = re.sub(r"\bset (\w+)=([^;\n]*)", r"\1=\2", choice)
+    given = "\n".join(f"{name}='{value}'" for name, value in environment.items())
+    again = f"{script}\nprintf '%s' \"$slot\"\n" * times
+    return subprocess.run(["sh", "-uc", f"{given}\n{again}"], capture_output=True, text=True, check=True).stdout
+
+
+NOTHING = dict.fromkeys(("ORDER", "A_OK", "A_TRY", "B_OK", "B_TRY", "TRIAL"), "")
+BOTH = {"ORDER": "B A", "A_OK": "1", "A_TRY": "0", "B_OK": "1", "B_TRY": "0", "TRIAL": ""}
+
+
+@pytest.mark.parametrize(
+    ("environment", "slots"),
+    [
+        (BOTH | {"TRIAL": "B"}, "BBBAAAAAA"),
+        (BOTH | {"TRIAL": "B", "B_OK": "0", "B_TRY": "1"}, "AAAAAAAAA"),
+        (BOTH | {"ORDER": "A B", "B_OK": "0"}, "AAAAAAAAA"),
+        (BOTH | {"B_TRY": "2", "A_OK": "0"}, "BBBBBBBBB"),
+        (NOTHING, "AAAAAAAAA"),
+    ],
+)
+def test_the_boot_menu_gives_a_slot_three_starts_and_one_on_trial_no_more(
+    environment: dict[str, str], slots: str
+) -> None:
+    assert started(environment, len(slots)) == slots
