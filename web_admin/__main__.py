@@ -76,6 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m web_admin", description="The web page of a Linekeep box.")
     parser.add_argument("--data", type=Path, default=Path("var"), help="the data folder (default: ./var)")
     parser.add_argument("--listen", type=address, default=("127.0.0.1", 8090), metavar="HOST:PORT")
+    parser.add_argument("--keeper", type=Path, help="the folder of the keeper's socket, on a box that was flashed")
     options = parser.parse_args(arguments)
     host, port = options.listen
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
@@ -98,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
         secure = {"ssl_certfile": own.certificate, "ssl_keyfile": own.key, "ssl_ciphers": tls.CIPHERS}
         say(f"certificate SHA-256 {own.fingerprint}")
     config = uvicorn.Config(
-        create_app(data, https=bool(secure)), log_level="warning", access_log=False, server_header=False,
+        create_app(data, https=bool(secure), keeper=options.keeper), log_level="warning", access_log=False, server_header=False,
         proxy_headers=False, timeout_graceful_shutdown=GRACE_S, timeout_keep_alive=PATIENCE_S,
         http=Patient, h11_max_incomplete_event_size=32768, **secure,
     )  # fmt: skip

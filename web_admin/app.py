@@ -22,10 +22,25 @@ from starlette.staticfiles import StaticFiles
 from firmware.wire import DaemonError, DaemonUnreachableError, WireError
 from recorder.errors import CatalogueError, RecorderError
 from recorder.spool import SpoolError
+from web_admin import uploads
 from web_admin.box import Box
 from web_admin.guard import identify
 from web_admin.render import PageError, error_page
-from web_admin.routes import account, entry, learn, lines, recordings, system, trash
+from web_admin.routes import (
+    account,
+    entry,
+    fitting,
+    learn,
+    lines,
+    people,
+    recordings,
+    settings,
+    storage,
+    system,
+    trash,
+    updates,
+    wizard,
+)
 from web_admin.security import Headers
 
 TIDY_EVERY_S = 600.0
@@ -40,17 +55,22 @@ async def health(request: Request) -> Response:
 def routes() -> list[BaseRoute]:
     """All of them; each but the files and `/health` says itself who may have it."""
     static = StaticFiles(directory=Path(__file__).parent / "static")
-    rooms = (entry, lines, learn, recordings, trash, system, account)
+    rooms = (
+        entry, lines, learn, recordings, trash, system, people, settings, updates, storage, fitting, wizard, account,
+    )  # fmt: skip
     pages = [route for room in rooms for route in room.routes]
     return [*pages, Route("/health", health), Mount("/static", static, name="static")]
 
 
-def create_app(data: Path, https: bool = False, now_ns: Callable[[], int] = time.time_ns) -> Headers:
-    """The page of the box whose data folder this is. `now_ns` is UTC."""
-    box = Box(data, https, now_ns)
+def create_app(
+    data: Path, https: bool = False, now_ns: Callable[[], int] = time.time_ns, keeper: Path | None = None
+) -> Headers:
+    """The page of the box whose data folder this is. `now_ns` is UTC, `keeper` the folder of the keeper's socket."""
+    box = Box(data, https, now_ns, keeper)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        uploads.tidy(box.updates)
         box.hub.start()
         tidying = asyncio.create_task(_tidy(box), name="tidy")
         yield

@@ -81,11 +81,14 @@ class Learning:
 
 
 class Box:
-    def __init__(self, data: Path, https: bool, now_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self, data: Path, https: bool, now_ns: Callable[[], int] = time.time_ns, keeper: Path | None = None
+    ) -> None:
         self.data = data
         self.https = https
         self.now_ns = now_ns
-        self.hub = Hub(data, self.hand_over)
+        self.hub = Hub(data, keeper, self.hand_over)
+        self.updates = data / "web" / "updates"
         self.spool = data / "web" / "spool"
         self.store = Store(data / "web" / "state", now_ns)
         self.accounts = Reader(data)

@@ -46,12 +46,17 @@ def post(path: str, need: Need, handler: Handler) -> Route:
     return Route(path, guarded(need, handler), methods=["POST"], name=f"POST {path} {need.value}")
 
 
-def guarded(need: Need, handler: Handler) -> Handler:
+def upload(path: str, need: Need, handler: Handler) -> Route:
+    """A POST whose body is a file: the handler reads it piece by piece. The form's token comes in a header."""
+    return Route(path, guarded(need, handler, is_form=False), methods=["POST"], name=f"POST {path} {need.value}")
+
+
+def guarded(need: Need, handler: Handler, is_form: bool = True) -> Handler:
     async def answer(request: Request) -> Response:
         fresh = identify(request)
         visitor: Visitor = request.state.visitor
         try:
-            response = await _allowed(request, need, visitor, handler)
+            response = await _allowed(request, need, visitor, handler, is_form)
         except PageError as error:
             response = error_page(request, error)
         if fresh and not _sets_cookie(response):
@@ -61,9 +66,9 @@ def guarded(need: Need, handler: Handler) -> Handler:
     return answer
 
 
-async def _allowed(request: Request, need: Need, visitor: Visitor, handler: Handler) -> Response:
+async def _allowed(request: Request, need: Need, visitor: Visitor, handler: Handler, is_form: bool) -> Response:
     if request.method == "POST":
-        request.state.form = await _form(request)
+        request.state.form = await _form(request) if is_form else FormData()
         token = str(request.state.form.get("csrf", "")) or request.headers.get("x-form-token", "")
         reason = security.fault(request, visitor.token, token)
         if reason is not None:
@@ -96,7 +101,7 @@ def _sets_cookie(response: Response) -> bool:
 
 
 async def _form(request: Request) -> FormData:
-    """The fields of a form, bounded. Only the plain encoding: the page uploads nothing."""
+    """The fields of a form, bounded. Only the plain encoding: files come by themselves (`upload`)."""
     body = b""
     try:
         async with asyncio.timeout(security.BODY_PATIENCE_S):

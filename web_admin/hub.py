@@ -3,6 +3,9 @@
 One `watch` stream serves every browser. Its state is kept here (lines, alarms, status); each browser's event stream
 looks at it when `changed` is set and sends what its browser has not seen, so that a slow browser gets the latest state
 and never a backlog. When the daemon goes away the page says so and goes on; the connection is tried again every second.
+
+What concerns the box itself (`box.*`) goes to the daemon, too, which enters it in the journal and hands it on to the
+keeper. While the daemon is down, the keeper itself takes the few of these acts that a box in need has to do.
 """
 
 import asyncio
@@ -18,6 +21,7 @@ import msgspec
 from firmware.wire import (
     AlarmReport,
     AsyncClient,
+    BoxState,
     DaemonUnreachableError,
     LineSnapshot,
     Measurement,
@@ -29,6 +33,9 @@ from firmware.wire import (
 AGAIN_S = 1.0
 STATUS_EVERY_S = 5.0
 CALL_TIMEOUT_S = 30.0
+BOX_EVERY_S = 30.0
+"""How old what is known of the box itself may be; while something goes on there it is asked for with the status."""
+RESTART_PATIENCE_S = 45.0
 RECENT = 200
 log = logging.getLogger("linekeep.web")
 
@@ -36,9 +43,11 @@ Fields = dict[str, Any]
 
 
 class Hub:
-    def __init__(self, data: Path, found: Callable[[], Awaitable[None]]) -> None:
-        """`found` is called whenever the daemon is there (again)."""
+    def __init__(self, data: Path, keeper: Path | None, found: Callable[[], Awaitable[None]]) -> None:
+        """`keeper` is the folder of the keeper's socket, where there is one; `found` is called whenever the daemon is
+        there (again)."""
         self._data = data
+        self._keeper = keeper
         self._found = found
         self._client: AsyncClient | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -46,6 +55,13 @@ class Hub:
         self.lines: dict[int, LineSnapshot] = {}
         self.alarms: dict[str, AlarmReport] = {}
         self.status: Status | None = None
+        self.box: BoxState | None = None
+        """What was last known of the box itself."""
+        self.box_trouble = ""
+        """Why that could not be asked for."""
+        self._box_asked_s = -BOX_EVERY_S
+        self.installing: asyncio.Task[None] | None = None
+        """The update that this page has begun."""
         self.up = False
         self.closing = False
         self.finished = 0
@@ -59,7 +75,7 @@ class Hub:
     async def stop(self) -> None:
         self.closing = True
         self._wake()
-        for task in self._tasks:
+        for task in [*self._tasks, *([self.installing] if self.installing else [])]:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
@@ -76,6 +92,72 @@ class Hub:
             raise DaemonUnreachableError(
                 f"The daemon did not answer `{do}` within {CALL_TIMEOUT_S:.0f} s. Look at `linekeep status`."
             ) from error
+
+    # The box itself ---------------------------------------------------------------------------------------------------
+
+    async def box_call(self, do: str, **fields: Any) -> Fields:
+        """As `call`; of the keeper itself while the daemon is down."""
+        try:
+            return await self.call(do, **fields)
+        except DaemonUnreachableError:
+            if self._keeper is None:
+                raise
+        client = await AsyncClient.connect(self._keeper)
+        try:
+            return await client.call(do, **fields)
+        finally:
+            await client.close()
+
+    async def look_at_box(self) -> BoxState:
+        """Asked for now. Raises `WireError`."""
+        try:
+            self.box = msgspec.convert(await self.box_call("box.state"), BoxState)
+        except WireError as error:
+            self.box_trouble = str(error)
+            raise
+        self.box_trouble = ""
+        self._box_asked_s = asyncio.get_running_loop().time()
+        return self.box
+
+    async def _keep_box_fresh(self) -> None:
+        busy = self.box is not None and (self.box.network.trial is not None or self.box.update.running)
+        if busy or asyncio.get_running_loop().time() - self._box_asked_s >= BOX_EVERY_S:
+            with contextlib.suppress(WireError):  # Kept in `box_trouble`, for the pages that need it.
+                await self.look_at_box()
+
+    def install(self, path: Path, actor: dict[str, str]) -> None:
+        """Begins an update and holds its stream; what comes of it is told by `box.state`."""
+        if self.installing is None or self.installing.done():
+            self.installing = asyncio.create_task(self._install(path, actor), name="update")
+
+    async def _install(self, path: Path, actor: dict[str, str]) -> None:
+        place = self._data if self.up or self._keeper is None else self._keeper
+        try:
+            client = await AsyncClient.connect(place)
+            try:
+                async for _ in client.stream("box.update", path=str(path), actor=actor):
+                    await self._keep_box_fresh()
+            finally:
+                await client.close()
+        except WireError as error:
+            log.warning("The update was not installed: %s", error)
+        finally:
+            path.unlink(missing_ok=True)
+            with contextlib.suppress(WireError):
+                await self.look_at_box()
+
+    async def restarted(self, actor: dict[str, str]) -> bool:
+        """Has the daemon start again; False where it is not back in time."""
+        before = (await self.call("hello"))["run"]
+        await self.call("restart", actor=actor)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RESTART_PATIENCE_S):
+                while self.status is None or self.status.run == before:
+                    await self.wait(1.0)
+                return True
+        return False
+
+    # One line ---------------------------------------------------------------------------------------------------------
 
     async def listen(self, line: int) -> AsyncIterator[Fields]:
         """The `audio` events of a line, on a connection of its own: audio must not wait behind anything."""
@@ -123,12 +205,16 @@ class Hub:
                 if self.up:
                     log.warning("The daemon is gone: %s", error)
             self._down()
+            if self._keeper is not None:
+                await self._keep_box_fresh()
             await asyncio.sleep(AGAIN_S)
 
     async def _watch(self) -> None:
         client = await self._connected()
         await self.refresh()
         self.up = True
+        self._box_asked_s = -BOX_EVERY_S
+        await self._keep_box_fresh()
         self._wake()
         await self._found()
         refresh = asyncio.create_task(self._keep_fresh(), name="status")
@@ -144,6 +230,7 @@ class Hub:
         while True:
             await asyncio.sleep(STATUS_EVERY_S)
             await self.refresh()
+            await self._keep_box_fresh()
             self._wake()
 
     async def refresh(self) -> None:

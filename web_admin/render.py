@@ -1,6 +1,7 @@
 """From a template and a request to an answer."""
 
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from web_admin import security
 from web_admin.box import Flash, box_of, locale_of, visitor_of
+from web_admin.i18n import NS, Locale
 
 _environment = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -53,7 +55,17 @@ def code(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
+def utc(text: str, locale: Locale) -> str:
+    """A time as the keeper writes it (`2026-11-22T09:14:05Z`), for people; as it is where it is none."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return locale.told(round(moment.timestamp()) * NS)
+
+
 _environment.filters["code"] = code
+_environment.filters["utc"] = utc
 
 
 def person(actor: str) -> str:

@@ -50,7 +50,7 @@ async def setup_form(request: Request) -> Response:
 
 
 async def setup(request: Request) -> Response:
-    """Makes the first account and signs it in."""
+    """Makes the first account and signs it in; the box is set up next."""
     box, form, visitor = box_of(request), form_of(request), visitor_of(request)
     name, code = name_of(form.get("name")), str(form.get("code", "")).strip()
     password = str(form.get("password", ""))
@@ -69,7 +69,7 @@ async def setup(request: Request) -> Response:
     user = {"name": name, "password_hash": password_hash, "roles": roles, "language": visitor.language}
     await box.hub.call("setup.finish", code=code, user=user, actor={"kind": "user", "name": name})
     box.store.succeeded("setup", address_of(request))
-    return await _signed_in(request, name, password_hash)
+    return await _signed_in(request, name, password_hash, "/system/setup")
 
 
 def _account_faults(name: str, password: str, again: str, roles: list[str]) -> dict[str, str]:
@@ -110,14 +110,14 @@ async def sign_in(request: Request) -> Response:
     return await _signed_in(request, person.name, person.password_hash)
 
 
-async def _signed_in(request: Request, name: str, password_hash: str) -> Response:
+async def _signed_in(request: Request, name: str, password_hash: str, to: str = "/lines") -> Response:
     """A new session under a new token; the one the browser had before ends."""
     box = box_of(request)
     box.store.sign_out(visitor_of(request).token)
     language, agent = request.cookies.get(LANGUAGE_COOKIE), request.headers.get("user-agent", "")
     token = box.store.sign_in(name, address_of(request), agent, language, password_hash)
     await _tell(request, "sign_in", name)
-    response = RedirectResponse("/lines", 303)
+    response = RedirectResponse(to, 303)
     set_cookie(request, response, token)
     return response
 

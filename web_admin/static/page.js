@@ -1,5 +1,6 @@
-// The page's own script: what keeps it alive between the server's answers. Four parts: the player, the waveform, the
-// wall with its event stream, and small helps for tables. htmx swaps #page; the player stays outside of it.
+// The page's own script: what keeps it alive between the server's answers. Five parts: the player, the waveform, the
+// wall with its event stream, what helps to set the box up, and small helps for tables. htmx swaps #page; the player
+// stays outside of it.
 
 import { Listener } from "./listener.js";
 
@@ -327,6 +328,99 @@ const measuring = {
   },
 };
 
+// Setting up the box --------------------------------------------------------------------------------------------------
+
+// The box's clock beside the browser's, and the browser's zone to be taken over.
+function clocks() {
+  const box = $("[data-clock=box]");
+  if (!box) return;
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const text = (ms, timeZone) => new Intl.DateTimeFormat("sv-SE", { dateStyle: "short", timeStyle: "medium", timeZone }).format(ms);
+  box.textContent = text(Date.now() - ahead, box.dataset.zone);
+  $("[data-clock=browser]").textContent = text(Date.now(), zone);
+  $("[data-clock=zone]").textContent = zone;
+  const [apart, seconds] = [$("[data-clock=difference]"), Math.round(ahead / 1000)];
+  const n = Math.abs(seconds) < 120 ? `${Math.abs(seconds)} s` : clock(Math.abs(seconds));
+  apart.textContent = Math.abs(seconds) < 2 ? apart.dataset.same : (seconds < 0 ? apart.dataset.ahead : apart.dataset.behind).replace("{n}", n);
+  for (const row of $$("[data-script]")) row.hidden = false;
+  const take = $("[data-take-zone]");
+  if (!take) return;
+  $("b", take).textContent = zone;
+  take.dataset.takeZone = zone;
+  take.hidden = take.hidden && !$$("#zones option").some((option) => option.value === zone) || $("#f-zone").value === zone;
+}
+
+function countdowns() {
+  for (const left of $$("[data-countdown]")) {
+    left.dataset.ends ||= performance.now() + 1000 * Number(left.dataset.countdown);
+    left.textContent = clock((Number(left.dataset.ends) - performance.now()) / 1000);
+  }
+}
+
+// A part that goes on changing is asked for again; when it is over, its page is.
+const asking = {
+  timer: 0,
+
+  look() {
+    clearTimeout(this.timer);
+    const part = $("[data-poll]");
+    if (part) this.timer = setTimeout(() => this.ask(part.dataset.poll), 1000);
+  },
+
+  async ask(address) {
+    const answer = await fetch(address).catch(() => null);
+    if (answer?.ok && $("[data-poll]")) replace(await answer.text());
+    const over = $("[data-reload]");
+    if (over) { go(over.dataset.reload); return; }
+    this.look();
+  },
+};
+
+function go(address) { htmx.ajax("GET", address, { target: "#page", select: "#page", swap: "outerHTML" }); }
+
+// A box that restarts: first it goes, then it comes back.
+const returning = {
+  begun: false,
+
+  look() {
+    const place = $("[data-returns]");
+    if (!place || this.begun) return;
+    this.begun = true;
+    this.wait(place.dataset.returns, false, performance.now());
+  },
+
+  async wait(address, gone, since) {
+    const up = await fetch("/health", { cache: "no-store", signal: AbortSignal.timeout(4000) }).then((answer) => answer.ok, () => false);
+    // One that never seemed to go was faster than we looked.
+    if (up && (gone || performance.now() - since > 180000)) { location.assign(address); return; }
+    setTimeout(() => this.wait(address, gone || !up, since), 2000);
+  },
+};
+
+// An update's file is the body of a request of its own, so that its way can be shown.
+const upload = {
+  begin(form) {
+    const [file, fault, button, bar] = [$("input[type=file]", form).files[0], $(".fault", form), $("button", form), $("progress", form)];
+    const say = (words) => { fault.textContent = words; fault.hidden = false; button.disabled = false; bar.hidden = true; if (button.dataset.words) button.textContent = button.dataset.words; };
+    fault.hidden = true;
+    if (!file || !file.name.endsWith(".raucb")) return say(form.dataset.wrong);
+    if (file.size === 0 || file.size > Number(form.dataset.largest)) return say(form.dataset.tooLarge);
+    const request = new XMLHttpRequest();
+    request.open("POST", `${form.dataset.upload}?name=${encodeURIComponent(file.name)}`);
+    request.setRequestHeader("Content-Type", "application/octet-stream");
+    request.setRequestHeader("X-Form-Token", form.elements.csrf.value);
+    request.responseType = "json";
+    request.upload.addEventListener("progress", (event) => { bar.value = event.loaded / event.total; });
+    request.addEventListener("load", () => { if (request.status === 200) go("/system/update"); else say(request.response?.fault ?? form.dataset.lost); });
+    request.addEventListener("error", () => say(form.dataset.lost));
+    button.dataset.words = button.textContent;
+    button.textContent = button.dataset.busy;
+    button.disabled = true;
+    bar.hidden = false;
+    request.send(file);
+  },
+};
+
 // Tables --------------------------------------------------------------------------------------------------------------
 
 function count() {
@@ -362,6 +456,10 @@ function arrived() {
   if (box && !box.dataset.ready) waveform.draw(box);
   else if (!box) waveform.forget();
   player?.show();
+  clocks();
+  countdowns();
+  asking.look();
+  returning.look();
 }
 
 document.addEventListener("click", (event) => {
@@ -378,6 +476,13 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("submit", (event) => { if (event.target.dataset.seconds) measuring.begin(event.target); });
+document.addEventListener("submit", (event) => {
+  if (event.target.dataset.upload) { event.preventDefault(); event.stopPropagation(); upload.begin(event.target); }
+}, true);
+document.addEventListener("click", (event) => {
+  const take = event.target.closest("[data-take-zone]");
+  if (take) { $("#f-zone").value = take.dataset.takeZone; clocks(); }
+});
 
 document.addEventListener("dblclick", (event) => {
   const button = event.target.closest(".tile") && !event.target.closest("button") && $("[data-listen]", event.target.closest(".tile"));
@@ -410,5 +515,5 @@ document.addEventListener("htmx:after:swap", (event) => {
   arrived();
 });
 document.addEventListener("htmx:before:cleanup", (event) => { if (event.target.contains?.($("#waveform"))) waveform.forget(); });
-setInterval(tick, 1000);
+setInterval(() => { tick(); clocks(); countdowns(); }, 1000);
 arrived();

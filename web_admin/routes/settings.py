@@ -1,0 +1,149 @@
+"""The box's own settings: time, place in the network, name, SSH. What is wrong is said here, in the visitor's language,
+before the keeper is asked; it checks again, and its refusal is shown as it is.
+
+A new network setting is on trial for two minutes. It is confirmed from the box's new address, so the answer names that
+address, and while the trial lasts every page has the confirmation at its top: whoever signs in there finds it.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from web_admin.box import Flash, box_of, form_of, visitor_of
+from web_admin.guard import Need, get, post
+from web_admin.render import done, page
+from web_admin.routes.showing import again, password_fault, show, state_of, went_well, zones
+
+HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
+NAME = re.compile(r"(?!\d+\Z)(?!localhost\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
+KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d{3}) [A-Za-z0-9+/]+={0,3}( .*)?")
+MOST_SERVERS = 8
+
+
+async def network_page(request: Request) -> Response:
+    return await show(request, "network")
+
+
+async def call(request: Request, do: str, **fields: Any) -> dict[str, Any]:
+    return await box_of(request).hub.box_call(do, actor=visitor_of(request).actor, **fields)
+
+
+def words(request: Request, name: str) -> list[str]:
+    """What a field lists, parted by commas or spaces."""
+    return [word for word in re.split(r"[\s,;，；、]+", str(form_of(request).get(name, ""))[:2000]) if word]  # noqa: RUF001
+
+
+async def time(request: Request) -> Response:
+    zone, servers = str(form_of(request).get("zone", "")).strip(), words(request, "servers")
+    faults = {}
+    if zone not in zones() and zone != (await state_of(request)).time.zone:
+        faults["zone"] = "time.zone_fault"
+    if len(servers) > MOST_SERVERS or not all(HOST.fullmatch(one) or _address(one) for one in servers):
+        faults["servers"] = "time.servers_fault"
+    if faults:
+        return await again(request, "time", faults)
+    await call(request, "box.time", zone=zone, servers=servers)
+    return await went_well(request, "time", Flash("done.time"))
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
+async def network(request: Request) -> Response:
+    """Answers with where the box is found from now on."""
+    form = form_of(request)
+    mode, interface = str(form.get("mode", "")), str(form.get("interface", ""))
+    setting: dict[str, Any] = {"mode": mode, "interface": interface}
+    if mode == "static":
+        setting |= {"addresses": words(request, "addresses"), "gateways": words(request, "gateways")}
+        setting["dns"] = words(request, "dns")
+        if faults := network_faults(setting):
+            return await again(request, "network", faults)
+    elif mode != "dhcp":
+        return await again(request, "network", {"mode": "network.mode_fault"})
+    answer = await call(request, "box.network", **setting)
+    if not answer["trial_s"]:
+        return await went_well(request, "network", Flash("done.network_same"))
+    await state_of(request)
+    addresses = [str(ipaddress.ip_interface(one).ip) for one in setting.get("addresses", [])]
+    return page(
+        request, "network_trial.html", addresses=addresses, seconds=answer["trial_s"], setup=form.get("from") == "setup"
+    )
+
+
+def network_faults(setting: Mapping[str, Any]) -> dict[str, str]:
+    faults = {}
+    nets = []
+    for text in setting["addresses"]:
+        try:
+            nets.append(ipaddress.ip_interface(text).network)
+        except ValueError:
+            faults["addresses"] = "network.addresses_fault"
+    if not nets or not all("/" in text for text in setting["addresses"]):
+        faults["addresses"] = "network.addresses_fault"
+    gateways = [_address(text) for text in setting["gateways"]]
+    if not all(one is not None and (one.is_link_local or any(one in net for net in nets)) for one in gateways):
+        faults["gateways"] = "network.gateways_fault"
+    if not all(_address(text) for text in setting["dns"]):
+        faults["dns"] = "network.dns_fault"
+    return faults
+
+
+async def confirm(request: Request) -> Response:
+    """At the address by which this request came in."""
+    server = request.scope.get("server") or ("", 0)
+    await call(request, "box.network_confirm", reached_at=str(server[0]).removeprefix("::ffff:").partition("%")[0])
+    await state_of(request)
+    return done(request, "/system/network", Flash("done.network_confirmed"))
+
+
+async def back(request: Request) -> Response:
+    await call(request, "box.network_back")
+    await state_of(request)
+    return done(request, "/system/network", Flash("done.network_back"))
+
+
+async def name(request: Request) -> Response:
+    wished = str(form_of(request).get("name", "")).strip()
+    if not NAME.fullmatch(wished):
+        return await again(request, "network", {"name": "network.name_fault"})
+    await call(request, "box.name", name=wished)
+    return done(request, "/system/network", Flash("done.name", {"name": wished.lower()}))
+
+
+async def ssh(request: Request) -> Response:
+    """Keys replace those that were; left empty they stay."""
+    form = form_of(request)
+    keys = [line.strip() for line in str(form.get("keys", "")).splitlines() if line.strip()]
+    state = (await state_of(request)).ssh
+    on = form.get("on") == "1"
+    faults = {}
+    if not all(KEY.fullmatch(key) for key in keys):
+        faults["keys"] = "ssh.keys_fault"
+    elif on and not keys and not state.keys:
+        faults["keys"] = "ssh.needs_key"
+    if (fault := await password_fault(request)) is not None:
+        faults["password"] = fault
+    if faults:
+        return await again(request, "network", faults)
+    await call(request, "box.ssh", on=on, **({"keys": keys} if keys else {}))
+    return done(request, "/system/network", Flash("done.ssh_on" if on else "done.ssh_off"))
+
+
+routes = [
+    get("/system/network", Need.ADMINISTRATOR, network_page),
+    post("/system/network", Need.ADMINISTRATOR, network),
+    post("/system/network/confirm", Need.ADMINISTRATOR, confirm),
+    post("/system/network/back", Need.ADMINISTRATOR, back),
+    post("/system/time", Need.ADMINISTRATOR, time),
+    post("/system/name", Need.ADMINISTRATOR, name),
+    post("/system/ssh", Need.ADMINISTRATOR, ssh),
+]
