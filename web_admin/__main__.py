@@ -99,8 +99,8 @@ def main(arguments: list[str] | None = None) -> int:
         secure = {"ssl_certfile": own.certificate, "ssl_keyfile": own.key, "ssl_ciphers": tls.CIPHERS}
         say(f"certificate SHA-256 {own.fingerprint}")
     config = uvicorn.Config(
-        create_app(data, https=bool(secure), keeper=options.keeper), log_level="warning", access_log=False, server_header=False,
-        proxy_headers=False, timeout_graceful_shutdown=GRACE_S, timeout_keep_alive=PATIENCE_S,
+        create_app(data, https=bool(secure), keeper=options.keeper), log_level="warning", access_log=False,
+        server_header=False, proxy_headers=False, timeout_graceful_shutdown=GRACE_S, timeout_keep_alive=PATIENCE_S,
         http=Patient, h11_max_incomplete_event_size=32768, **secure,
     )  # fmt: skip
     server = uvicorn.Server(config)

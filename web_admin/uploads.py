@@ -1,8 +1,8 @@
 """A file that comes in: written piece by piece where the keeper looks for it, never held in memory.
 
-One at a time, under a name of its own until it is whole and synced. What was left by a page that ended meanwhile goes at
-the next start. The keeper copies what it installs to where root alone can write, so nothing is gained by changing a file
-here afterwards.
+One at a time, under a name of its own until it is whole and synced. What was left by a page that ended meanwhile goes
+at the next start. The keeper copies what it installs to where root alone can write, so nothing is gained by changing a
+file here afterwards.
 """
 
 import asyncio

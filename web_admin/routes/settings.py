@@ -34,7 +34,7 @@ async def call(request: Request, do: str, **fields: Any) -> dict[str, Any]:
 
 def words(request: Request, name: str) -> list[str]:
     """What a field lists, parted by commas or spaces."""
-    return [word for word in re.split(r"[\s,;，；、]+", str(form_of(request).get(name, ""))[:2000]) if word]  # noqa: RUF001
+    return [word for word in re.split(r"[\s,;，；、]+", str(form_of(request).get(name, ""))[:2000]) if word]
 
 
 async def time(request: Request) -> Response:

@@ -37,9 +37,7 @@ async def take(request: Request) -> Response:
     size = request.headers.get("content-length", "")
     name = request.query_params.get("name", "")
     try:
-        path = await uploads.take(
-            box_of(request).updates, name, int(size) if size.isdecimal() else 0, request.stream()
-        )
+        path = await uploads.take(box_of(request).updates, name, int(size) if size.isdecimal() else 0, request.stream())
     except uploads.UploadError as error:
         words = locale_of(request).t(f"update.{error.key}")
         return JSONResponse({"fault": f"{words} {error.detail}".rstrip()}, 422)
