@@ -95,8 +95,9 @@ class Person(httpx.Client):
 
     def submit(self, path: str, fields: dict[str, str | list[str]] | None = None, **changed: str) -> httpx.Response:
         """Post a form of this page."""
-        headers = {"Sec-Fetch-Site": "same-origin", **changed}
-        return self.post(path, data={"csrf": self.token(), **(fields or {})}, headers=headers)
+        token = self.token()
+        headers = {"Sec-Fetch-Site": "same-origin", "X-Form-Token": token, **changed}
+        return self.post(path, data={"csrf": token, **(fields or {})}, headers=headers)
 
     def sign_in(self, name: str, password: str = PASSWORD) -> httpx.Response:
         return self.submit("/sign-in", {"name": name, "password": password})

@@ -19,7 +19,7 @@ from web_admin.app import routes
 from web_admin.timeline import Entry, folded
 
 ROUTES = [route for route in routes() if isinstance(route, Route) and route.path != "/health"]
-PLACE = {"step": "on_hook", "line": "1", "name": "nobody", "alarm": "1"}
+PLACE = {"part": "cards", "step": "on_hook", "line": "1", "name": "nobody", "alarm": "1"}
 
 
 # Setting up and signing in --------------------------------------------------------------------------------------------
@@ -30,7 +30,7 @@ def test_setup_takes_the_code_once_and_a_good_password(world: World) -> None:
     assert answers["wrong code"].status_code == 422 and "not the setup code" in answers["wrong code"].text
     assert answers["common password"].status_code == 422 and "tried first" in answers["common password"].text
     assert answers["no administrator"].status_code == 422
-    assert answers["good"].status_code == 303 and answers["good"].headers["location"] == "/lines"
+    assert answers["good"].status_code == 303 and answers["good"].headers["location"] == "/system/setup"
     assert answers["again"].status_code == 422
     assert world.someone().get("/setup").headers["location"] == "/sign-in"
 
@@ -523,7 +523,8 @@ def _operations(data: Path) -> list[tuple[str, str, dict[str, object]]]:
 
 def test_the_system_page_shows_the_box(world: World) -> None:
     text = world.administrator.get("/system").text
-    assert "Linekeep 0." in text and "sim0" in text and "of 4 lines" in text and "first" in text
+    assert "Linekeep 0." in text and "sim0" in text and "of 4 lines" in text
+    assert 'data-person="first"' in world.administrator.get("/system/people").text
 
 
 def test_a_body_too_long_and_a_body_of_nonsense_are_refused(world: World) -> None:

@@ -250,9 +250,10 @@ def test_a_simulated_card_is_added_its_lines_are_named_and_the_recorder_starts_a
     assert admin.submit("/system/lines", {"name-1": "x" * 65}).status_code == 422
     assert admin.submit("/system/lines", {"name-1": "x", "kind-1": "nonsense"}).status_code == 400
     assert admin.submit("/system/cards/take").status_code == 409
-    assert admin.submit("/system/cards/drop").headers["location"] == "/system/cards"
+    assert admin.submit("/system/cards/drop", {"card": "sim0"}).headers["location"] == "/system/cards"
     assert load(flashed.box.data / "linekeep.toml").cards == ()
-    admin.submit("/system/cards/recorder")
+    assert admin.submit("/system/cards/recorder", {"step": "cards"}).status_code == 303
+    assert admin.submit("/system/cards/drop", {"card": "sim0"}).status_code == 409
 
 
 # Who may --------------------------------------------------------------------------------------------------------------

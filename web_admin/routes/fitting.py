@@ -36,7 +36,7 @@ async def take(request: Request) -> Response:
 
 
 async def simulate(request: Request) -> Response:
-    lines = natural(str(form_of(request).get("lines", "8")), MOST_SIMULATED)
+    lines = natural(str(form_of(request).get("lines", "")), MOST_SIMULATED)
     if not lines:
         return await again(request, "cards", {"lines": "cards.lines_fault"})
     await box_of(request).hub.call("card.simulate", lines=lines, actor=visitor_of(request).actor)
@@ -44,6 +44,10 @@ async def simulate(request: Request) -> Response:
 
 
 async def drop(request: Request) -> Response:
+    """The simulated card that comes last, named by the form so that it is the one that was seen."""
+    cards = (await fittings_of(request))["fittings"].cards
+    if not cards or form_of(request).get("card") != cards[-1].name:
+        raise PageError(409, "daemon_not_found")
     await box_of(request).hub.call("card.drop", actor=visitor_of(request).actor)
     return await _stay(request, Flash("done.card_dropped"))
 
@@ -79,10 +83,12 @@ async def describe(request: Request) -> Response:
 
 async def recorder(request: Request) -> Response:
     """Starts the recorder again; answers when it is back."""
+    step = form_of(request).get("step")
+    if step not in ("cards", "lines", "done"):
+        raise PageError(400, "bad_request")
     if not await box_of(request).hub.restarted(visitor_of(request).actor):
         raise PageError(503, "not_back")
-    step = str(form_of(request).get("step", "cards"))
-    if form_of(request).get("from") == "setup" and step in ("cards", "lines", "done"):
+    if form_of(request).get("from") == "setup":
         return done(request, f"/system/setup/{step}", Flash("done.recorder_again"))
     return done(request, "/system/cards", Flash("done.recorder_again"))
 

@@ -18,7 +18,7 @@ async def begin(request: Request) -> Response:
 
 
 async def step(request: Request) -> Response:
-    wished = request.path_params["step"]
+    wished = request.path_params["part"]
     if wished not in steps_of(await state_of(request)):
         raise PageError(404, "not_found")
     return await show(request, f"setup {wished}")
@@ -26,5 +26,5 @@ async def step(request: Request) -> Response:
 
 routes = [
     get("/system/setup", Need.ADMINISTRATOR, begin),
-    get("/system/setup/{step}", Need.ADMINISTRATOR, step),
+    get("/system/setup/{part}", Need.ADMINISTRATOR, step),
 ]
