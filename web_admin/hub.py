@@ -35,7 +35,7 @@ STATUS_EVERY_S = 5.0
 CALL_TIMEOUT_S = 30.0
 BOX_EVERY_S = 30.0
 """How old what is known of the box itself may be; while something goes on there it is asked for with the status."""
-RESTART_PATIENCE_S = 45.0
+RESTART_PATIENCE_S = 90.0
 RECENT = 200
 log = logging.getLogger("linekeep.web")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from firmware.config_file import load
@@ -74,6 +75,7 @@ def start_flashed(folder: Path, languages: str = "en") -> Flashed:
     page = Process("-m", "web_admin", "--data", str(data), "--listen", "127.0.0.1:0", "--keeper", str(folder))
     base = "http:" + page.line("http:").rstrip("/")
     admin = Person(base)
+    admin.timeout = httpx.Timeout(120.0)  # A recorder that starts again on a busy machine takes its time.
     form: dict[str, str | list[str]] = {
         "code": box.daemon.line("setup code: "), "name": "chief", "password": PASSWORD, "again": PASSWORD,
         "administrator": "1",
