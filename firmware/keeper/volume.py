@@ -37,6 +37,8 @@ _TOKENS = Path("/usr/lib/x86_64-linux-gnu/cryptsetup")
 """Where cryptsetup finds systemd's way to a TPM."""
 _FAST = ("--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000")
 _PCRS = "7"
+_OPEN = ("cryptsetup", "open", "--type", "luks2", "--disable-external-tokens")
+"""By the key given and by no other: cryptsetup would ask the TPM first."""
 
 
 class StorageError(Exception):
@@ -169,15 +171,14 @@ def file_system(device: Path) -> None:
 
 
 def open_with(disk: Disk, key: Path) -> None:
-    tool("cryptsetup", "open", "--type", "luks2", "--key-file", key, disk.partition, LABEL)
+    tool(*_OPEN, "--key-file", key, disk.partition, LABEL)
 
 
 def open_typed(disk: Disk, typed: str) -> bool:
     """With the recovery key as somebody typed it: its dashes may be left out."""
     letters = re.sub(r"[^a-z]", "", typed.lower())
     key = "-".join(letters[at : at + 8] for at in range(0, len(letters), 8))
-    return succeeds("cryptsetup", "open", "--type", "luks2", "--key-file", "-", disk.partition, LABEL,
-                    given=key.encode())  # fmt: skip
+    return succeeds(*_OPEN, "--key-file", "-", disk.partition, LABEL, given=key.encode())
 
 
 def open_by_itself(disk: Disk) -> str:

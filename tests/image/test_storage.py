@@ -130,7 +130,7 @@ def test_the_data_partition_through_a_boxs_life(tmp_path: Path) -> None:
         assert "broken" not in box.shell("linekeep verify")
         box.shell("systemctl stop linekeep; cat /dev/zero >/data/full; sync")
         # Nothing of the system itself restarts it: only the watchdog is left.
-        box.shell("sysctl -w kernel.panic=0; (sleep 1; echo c >/proc/sysrq-trigger) &")
+        box.shell("echo 0 >/proc/sys/kernel/panic; (sleep 1; echo c >/proc/sysrq-trigger) &")
         box.goes(120)
 
     with tpm(tmp_path / "tpm") as chip, running(disk, tmp_path / "5", more=[*chip, *erst]) as box:
