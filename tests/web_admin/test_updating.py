@@ -1,0 +1,147 @@
+"""Update, encryption, reset, restart and safe mode on the page; the keeper is only told of."""
+
+import json
+import re
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from tests.box import wait_for
+from tests.web_admin.conftest import PASSWORD
+from tests.web_admin.keeper import RECOVERY_KEY
+from tests.web_admin.test_setting_up import Flashed, as_it_was, flashed
+
+__all__ = ["as_it_was", "flashed"]
+
+# Storage and power ----------------------------------------------------------------------------------------------------
+
+
+def test_encryption_is_ordered_taken_back_and_its_key_shown_once(flashed: Flashed) -> None:
+    ordered = flashed.admin.submit("/system/encryption", {"means": "tpm", "password": PASSWORD, "from": "setup"})
+    assert ordered.headers["location"] == "/system/setup/cards"
+    assert 'data-testid="ordered"' in flashed.admin.get("/system/storage").text
+    assert "One restart is needed" in flashed.admin.get("/system/setup/done").text
+    assert flashed.admin.submit("/system/encryption", {"means": "off"}).status_code == 303
+    assert flashed.last() == ("box.encrypt", {"means": "off"})
+    flashed.told(encryption={"on": True, "means": "tpm"})
+    assert "none yet: make one" in flashed.admin.get("/system/storage").text
+    shown = flashed.admin.submit("/system/encryption/key", {"password": PASSWORD})
+    assert "-".join(re.findall(r"<code>(\w{8})</code>", shown.text)) == RECOVERY_KEY
+    assert shown.headers["cache-control"] == "no-store"
+    assert flashed.admin.submit("/system/encryption/written").status_code == 422
+    assert flashed.admin.submit("/system/encryption/written", {"written": "1"}).status_code == 303
+    assert RECOVERY_KEY not in "".join(json.dumps(one) for one in flashed.asked())
+    assert "not your present password" in flashed.admin.submit("/system/encryption/key", {"password": "no"}).text
+    flashed.told(encryption={"tpm": False, "possible": False})
+    assert 'data-testid="not-possible"' in flashed.admin.get("/system/setup/encryption").text
+
+
+def test_restart_power_off_and_reset(flashed: Flashed) -> None:
+    assert 'data-returns="/system"' in flashed.admin.submit("/system/restart").text
+    assert flashed.last() == ("box.restart", {})
+    assert "data-returns" not in flashed.admin.submit("/system/power-off").text
+    reset = flashed.admin.submit("/system/reset", {"recordings": "keep", "name": "Depot", "password": PASSWORD})
+    assert 'data-returns="/"' in reset.text
+    assert flashed.last() == ("box.reset", {"recordings": "keep"})
+    flashed.told(last_order={"act": "destroy", "done": True, "utc": "2026-11-22T09:14:05Z", "by": ["key destroyed"]})
+    assert "everything was destroyed. key destroyed" in flashed.admin.get("/system/storage").text
+
+
+# Updates --------------------------------------------------------------------------------------------------------------
+
+
+def uploaded(
+    flashed: Flashed, content: bytes, name: str = "linekeep-0.3.0-amd64.raucb", **headers: str
+) -> httpx.Response:
+    token = headers.pop("token", None) or flashed.admin.token()
+    return flashed.admin.post(
+        f"/system/update/upload?name={name}", content=content,
+        headers={"Sec-Fetch-Site": "same-origin", "X-Form-Token": token, **headers},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [b"good" * 300_000, b"forged"], ids=["good", "forged"])
+def test_a_bundle_is_uploaded_installed_and_told_of(flashed: Flashed, content: bytes) -> None:
+    assert uploaded(flashed, content).json() == {"name": "linekeep-0.3.0-amd64.raucb"}
+    path = flashed.box.data / "web/updates/linekeep-0.3.0-amd64.raucb"
+    assert path.read_bytes() == content
+    go_on = flashed.folder / "go-on"
+    go_on.unlink(missing_ok=True)
+    assert flashed.admin.submit("/system/update/install", {"file": path.name}).status_code == 303
+    wait_for("the first step", lambda: "Taking the bundle" in flashed.admin.get("/system/update").text)
+    assert 'data-poll="/system/update/progress"' in flashed.admin.get("/system/update/progress").text
+    assert flashed.admin.submit("/system/update/install", {"file": path.name}).status_code == 409
+    assert flashed.admin.submit("/system/update/remove").status_code == 409
+    assert uploaded(flashed, b"x").status_code == 409
+    go_on.touch()
+    wait_for("the end", lambda: "data-reload" in flashed.admin.get("/system/update/progress").text)
+    text = flashed.admin.get("/system/update").text
+    if content == b"forged":
+        assert 'data-outcome="failed"' in text and "not signed by a key" in text
+    else:
+        assert 'data-testid="waiting"' in text and "Version 0.3.0 is installed" in text
+    wait_for("the file to go", lambda: not path.exists())
+    assert flashed.last() == ("box.update", {"path": str(path)})
+
+
+@pytest.mark.parametrize(
+    ("name", "headers", "status"),
+    [
+        ("linekeep.img", {}, 422),
+        ("../x.raucb", {}, 422),
+        ("a.raucb", {"Content-Length": "0"}, 422),
+        ("a.raucb", {"token": "0" * 64}, 403),
+        ("a.raucb", {"Sec-Fetch-Site": "cross-site"}, 403),
+    ],
+)
+def test_what_is_no_bundle_is_not_taken(flashed: Flashed, name: str, headers: dict[str, str], status: int) -> None:
+    assert uploaded(flashed, b"" if "Content-Length" in headers else b"content", name, **headers).status_code == status
+    assert list((flashed.box.data / "web/updates").glob("*")) == []
+
+
+def test_an_upload_can_be_removed_and_what_is_not_there_is_not_installed(flashed: Flashed) -> None:
+    uploaded(flashed, b"good")
+    assert 'data-testid="held"' in flashed.admin.get("/system/update").text
+    assert flashed.admin.submit("/system/update/remove").status_code == 303
+    assert flashed.admin.submit("/system/update/install", {"file": "linekeep-0.3.0-amd64.raucb"}).status_code == 404
+    flashed.told(update={"offered": ["/run/linekeep-stick/linekeep-0.4.0-amd64.raucb"]})
+    text = flashed.admin.get("/system/update").text
+    assert 'data-testid="offered"' in text and "linekeep-0.4.0-amd64.raucb" in text
+    fell = {"version": "0.3.0", "outcome": "fell_back", "message": "The page did not answer.", "utc": "x"}
+    flashed.told(update={"last": fell})
+    text = flashed.admin.get("/system/update").text
+    assert "the box went back" in text and "The page did not answer." in text
+    assert 'data-testid="development-badge"' in text
+
+
+# A box in need -------------------------------------------------------------------------------------------------------
+
+
+def test_in_safe_mode_the_page_asks_the_keeper_itself(flashed: Flashed) -> None:
+    flashed.box.stop()
+    said = ["Traceback (most recent call last):", "KeyError: 'sim0'"]
+    flashed.told(
+        safe_mode={
+            "on": True,
+            "reason": "It ended with exit code 1.",
+            "since_utc": "2026-11-22T01:00:00Z",
+            "said": said,
+        }
+    )
+    try:
+        shown: Callable[[], bool] = lambda: 'data-testid="safe-mode"' in flashed.admin.get("/system/storage").text  # noqa: E731
+        wait_for("the banner", shown)
+        text = flashed.admin.get("/system").text
+        assert "It ended with exit code 1." in text and "KeyError" in text and 'data-testid="resume"' in text
+        assert flashed.admin.submit("/system/resume").status_code == 303
+        assert flashed.last() == ("box.resume", {})
+        assert flashed.admin.submit("/system/restart").status_code == 200
+        assert flashed.admin.submit("/system/reset", {
+            "recordings": "keep", "name": "depot", "password": PASSWORD
+        }).status_code == 200  # fmt: skip
+        assert flashed.admin.get("/system/cards").status_code == 503
+    finally:
+        flashed.box.start()
+    flashed.told(safe_mode={})
+    wait_for("the box to be well", lambda: not shown())
