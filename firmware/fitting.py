@@ -15,6 +15,7 @@ from typing import Any
 
 from firmware.box import Box
 from firmware.cards import scan
+from firmware.cards.simulated.material import can_speak
 from firmware.config import Config, ConfigError
 from firmware.config_change import with_cards, with_lines, without_last_card
 from firmware.config_file import parse, save
@@ -23,7 +24,7 @@ from firmware.learning import LEARNED
 from firmware.requests import DescribedLine
 from firmware.wire import Fields, FittedCard, FittedLine, Fittings, FoundBoard, FoundSpan, Scan
 
-SIMULATED = '[[card]]\nkind = "simulated"\nlines = {lines}\n'
+SIMULATED = '[[card]]\nkind = "simulated"\nlines = {lines}\nscenario = "{scenario}"\n'
 
 
 class Fitting:
@@ -86,7 +87,9 @@ class Fitting:
         return await self._change(who, {"cards": "found"}, lambda text: with_cards(text, proposal, str(self._path)))
 
     async def take_simulated(self, lines: int, who: str) -> Fields:
-        stanza = SIMULATED.format(lines=lines)
+        """Without voices for its callers, as on a flashed box, its lines only take the calls that are asked for."""
+        scenario = "office" if await asyncio.to_thread(can_speak) else "none"
+        stanza = SIMULATED.format(lines=lines, scenario=scenario)
         return await self._change(
             who, {"cards": "simulated", "lines": lines}, lambda text: with_cards(text, stanza, str(self._path))
         )

@@ -9,7 +9,7 @@ import pytest
 
 from dsp.zones import Zone
 from firmware.cards.simulated import scenario
-from firmware.cards.simulated.material import Material
+from firmware.cards.simulated.material import Material, can_speak
 from firmware.cards.simulated.plant import draw_plant
 from firmware.cards.simulated.pool import Pool
 from firmware.cards.simulated.script import from_intent
@@ -77,3 +77,9 @@ def test_hour_long_talk_repeats_its_material() -> None:
     assert script.steps[-1].at == script.plan.end_sample
     for piece in script.pieces:
         studio.free(piece)
+
+
+def test_without_a_voice_nobody_can_speak(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert can_speak()
+    monkeypatch.setenv("PATH", "")
+    assert not can_speak()

@@ -38,6 +38,15 @@ _SENTENCES = (
 )  # fmt: skip
 
 
+def can_speak() -> bool:
+    """Is everything installed that the scenario's callers speak with?"""
+    try:
+        Material(Path()).check()
+    except CardError:
+        return False
+    return True
+
+
 class Material:
     """The clips, loaded as they are needed. `cache` is the folder for what espeak-ng said."""
 
