@@ -18,8 +18,9 @@ from firmware.cards import scan
 from firmware.cards.simulated.material import can_speak
 from firmware.config import Config, ConfigError
 from firmware.config_change import with_cards, with_lines, without_last_card
-from firmware.config_file import parse, save
+from firmware.config_file import parse
 from firmware.control import Refusal
+from firmware.entered import save_entered
 from firmware.learning import LEARNED
 from firmware.requests import DescribedLine
 from firmware.wire import Fields, FittedCard, FittedLine, Fittings, FoundBoard, FoundSpan, Scan
@@ -125,20 +126,8 @@ class Fitting:
                     "refused", f"The configuration was not changed: {error}", "`linekeep config check`."
                 ) from error
             if text != before:
-                await self._enter(who, detail)
-                try:
-                    await asyncio.to_thread(save, self._path, text)
-                except OSError as error:
-                    await self._enter(who, {**detail, "failed": error.strerror})
-                    raise Refusal(
-                        "refused", f"{self._path} was not changed: it cannot be written ({error.strerror}).",
-                        "Give the disk room, and the daemon the right to write in that folder.",
-                    ) from error  # fmt: skip
+                await save_entered(self._box, self._path, text, who, detail, "The configuration")
         return {"pending": (await self.state()).pending, "file": str(self._path)}
-
-    async def _enter(self, who: str, detail: Fields) -> None:
-        entry = self._box.ledger.submit(lambda ledger: ledger.operation("configure", who, None, detail))
-        await asyncio.wrap_future(entry)
 
     def _read(self) -> str:
         try:

@@ -21,9 +21,10 @@ from firmware.box import Box
 from firmware.clock import RATE
 from firmware.config import Config, ConfigError, LineConfig, ToneZone
 from firmware.config_change import with_line
-from firmware.config_file import parse, save
+from firmware.config_file import parse
 from firmware.control import Refusal, Room
 from firmware.engine import Probe
+from firmware.entered import save_entered
 from firmware.learn import Step, check, measured, propose, steps
 from firmware.wire import Fields, Measurement
 
@@ -97,24 +98,12 @@ class Learning:
             config = self._line(line)
             text, changed = await asyncio.to_thread(self._prepared, line, values)
             detail = {"line": line, "changed": changed}
-            await self._enter(who, detail)
-            try:
-                await asyncio.to_thread(save, self._path, text)
-            except OSError as error:
-                await self._enter(who, {**detail, "failed": error.strerror})
-                raise Refusal(
-                    "refused", f"Line {line} was not changed: {self._path} cannot be written ({error.strerror}).",
-                    "Give the disk room, and the daemon the right to write in that folder.",
-                ) from error  # fmt: skip
+            await save_entered(self._box, self._path, text, who, detail, f"Line {line}")
             recording = replace(config.recording, **values)  # type: ignore[arg-type]
             live = await asyncio.to_thread(self._box.engine.configure, line, recording)
             if live:
                 self._box.config = _with(self._box.config, replace(config, recording=recording))
         return {"changed": changed, "live": live, "file": str(self._path)}
-
-    async def _enter(self, who: str, detail: Fields) -> None:
-        entry = self._box.ledger.submit(lambda ledger: ledger.operation("configure", who, None, detail))
-        await asyncio.wrap_future(entry)
 
     def _prepared(self, line: int, values: Mapping[str, float | str]) -> tuple[str, dict[str, list[Any]]]:
         """The file as it shall be, and what changes in it."""
