@@ -22,7 +22,7 @@ MIB, GIB = 1 << 20, 1 << 30
 ESP_AT, SLOT_A_AT = 2 * MIB, 66 * MIB
 """Bytes into the disk (image/build-disk)."""
 SHELL_WORDS = "systemd.debug_shell=ttyS1"
-BOOT_S = 400
+BOOT_S = 900
 """On a loaded machine; some 60 s otherwise."""
 
 Firmware = Literal["bios", "uefi"]

@@ -113,7 +113,7 @@ def test_a_box_is_updated_and_goes_back(offered: Path, tmp_path: Path) -> None:
             told = box.shell(f"systemd-analyze security --no-pager {unit} | tail -n 1")
             assert float(told.rpartition(": ")[2].split()[0]) <= most, told
         # The power goes while the slot is being written.
-        box.shell(f"linekeep update {STICK}/linekeep-{GOOD}-amd64.raucb >/tmp/told 2>&1 &")
+        box.shell(f"linekeep update {STICK}/linekeep-{GOOD}-amd64.raucb >/tmp/told 2>&1 & :")
         wait_for("a third of it", lambda: state(box)["update"]["share"] > 0.3, INSTALL_S)
         assert state(box)["update"]["step"] == "installing"
         box.shell("sync -f /data")
