@@ -43,7 +43,7 @@ class Place:
         return self.run / "linekeep-keeper"
 
     @property
-    def library(self) -> Path:
+    def home(self) -> Path:
         return self.root / "usr/lib/linekeep"
 
 

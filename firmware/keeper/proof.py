@@ -156,7 +156,7 @@ async def prove(place: Place, run: Run) -> bool:
     machine_id = (place.root / "etc/machine-id").read_text(encoding="ascii").strip()
     mended = await menu.mend(slot, machine_id)
     remembered = store.load()
-    build = msgspec.json.decode((place.library / "build.json").read_bytes(), type=bundle.Build)
+    build = msgspec.json.decode((place.home / "build.json").read_bytes(), type=bundle.Build)
     pending = remembered.pending
     if pending is not None and pending.slot == slot and pending.phase == "activated":
         owed = await proves(place, run, pending)

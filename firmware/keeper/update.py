@@ -138,7 +138,7 @@ def _remember_failure(store: Store, refusal: Refusal) -> None:
 
 async def _install(keeper: Keeping, job: _Job, source: Path, slot: Slot, actor: str, store: Store) -> str:
     place, run, target = keeper.place, keeper.run, other(slot)
-    own = msgspec.json.decode((place.library / "build.json").read_bytes(), type=bundle.Build)
+    own = msgspec.json.decode((place.home / "build.json").read_bytes(), type=bundle.Build)
     folder = place.kept / "update"
     folder.mkdir(mode=0o700, exist_ok=True)
     copy = folder / "bundle.raucb"

@@ -22,9 +22,9 @@ OWN = frozenset({os.getuid()})
 def place(folder: Path) -> Place:
     """A box's root, as far as the keeper needs one."""
     made = Place(folder)
-    for part in (made.kept, made.public, made.socket, made.library):
+    for part in (made.kept, made.public, made.socket, made.home):
         part.mkdir(parents=True)
-    (made.library / "packages.json").write_text('{"version": "0.2.0"}')
+    (made.home / "packages.json").write_text('{"version": "0.2.0"}')
     return made
 
 

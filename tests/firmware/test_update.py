@@ -56,7 +56,7 @@ def test_a_catalogue_keeps_no_version_away_and_this_one_may_follow_itself() -> N
 def box(folder: Path, programs: "Programs") -> Keeper:
     """A box that runs slot A, as far as an update needs one."""
     made = place(folder)
-    (made.library / "build.json").write_text(
+    (made.home / "build.json").write_text(
         json.dumps({**BUILD, "version": "0.2.0", "formats": msgspec.to_builtins(FORMATS)})
     )
     for path, text in {
