@@ -22,6 +22,20 @@ MIB, GIB = 1 << 20, 1 << 30
 ESP_AT, SLOT_A_AT = 2 * MIB, 66 * MIB
 """Bytes into the disk (image/build-disk)."""
 SHELL_WORDS = "systemd.debug_shell=ttyS1"
+SIMULATED = """\
+[box]
+name = "Linekeep"
+[storage]
+minimum_free_mb = 64
+[recording]
+trigger = "always"
+[[card]]
+kind = "simulated"
+name = "sim0"
+lines = {}
+scenario = "none"
+"""
+"""The configuration of a box whose lines in software are recorded all the time. Its image has no voices for callers."""
 BOOT_S = 900
 """On a loaded machine; some 60 s otherwise."""
 

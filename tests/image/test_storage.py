@@ -1,4 +1,4 @@
-"""The data partition over seven starts of one box: encrypted by a TPM with the power cut meanwhile, a power cut while
+"""The data partition over six starts of one box: encrypted by a TPM with the power cut meanwhile, a power cut while
 recording, the recovery key typed where the TPM is another, a full disk, the hardware's watchdog, safe mode, and a
 factory reset that destroys the key.
 
@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tests.box import wait_for
-from tests.image.machine import GIB, Machine, disk_copy, image, running
+from tests.image.machine import GIB, SIMULATED, Machine, disk_copy, image, running
 from tests.image.outside import set_up
 from tests.image.test_boot import status
 
@@ -27,18 +27,6 @@ import msgspec; from pathlib import Path; from firmware.wire import Client
 fields = msgspec.json.decode(sys.argv[2])
 fields |= {"actor": {"kind": "console", "name": "root"}} if sys.argv[1] != "box.state" else {}
 print(msgspec.json.encode(Client.connect(Path("/run/linekeep-keeper")).call(sys.argv[1], **fields)).decode())
-"""
-SIMULATED = """\
-[box]
-name = "Linekeep"
-[storage]
-minimum_free_mb = 64
-[recording]
-trigger = "always"
-[[card]]
-kind = "simulated"
-name = "sim0"
-lines = 4
 """
 
 
@@ -112,7 +100,7 @@ def test_the_data_partition_through_a_boxs_life(tmp_path: Path) -> None:
         assert box.shell("lsblk -no TYPE $(findmnt -no SOURCE /data)") == "crypt"
         assert int(box.shell("findmnt -bno SIZE /data")) > 1.2 * GIB
         recovery = ask(box, "box.recovery_key")["recovery_key"]
-        box.shell(f"cat >/data/linekeep/linekeep.toml <<'TOML'\n{SIMULATED}TOML\nsystemctl restart linekeep")
+        box.shell(f"cat >/data/linekeep/linekeep.toml <<'TOML'\n{SIMULATED.format(4)}TOML\nsystemctl restart linekeep")
         wait_for("four recordings", lambda: status(box)["writer"]["open"] == 4, 120)
         wait_for("ten seconds of them", lambda: status(box)["writer"]["written_bytes"] > 4 * 80000, 300)
         box.shell("sync")
@@ -130,7 +118,7 @@ def test_the_data_partition_through_a_boxs_life(tmp_path: Path) -> None:
         assert "broken" not in box.shell("linekeep verify")
         box.shell("systemctl stop linekeep; cat /dev/zero >/data/full; sync")
         # Nothing of the system itself restarts it: only the watchdog is left.
-        box.shell("echo 0 >/proc/sys/kernel/panic; (sleep 1; echo c >/proc/sysrq-trigger) &")
+        box.shell("echo 0 >/proc/sys/kernel/panic; (sleep 1; echo c >/proc/sysrq-trigger) & :")
         box.goes(120)
 
     with tpm(tmp_path / "tpm") as chip, running(disk, tmp_path / "5", more=[*chip, *erst]) as box:

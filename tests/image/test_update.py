@@ -13,22 +13,10 @@ import pytest
 
 from tests.box import wait_for
 from tests.image.bundles import Slot, bundle, other_key, stick
-from tests.image.machine import GIB, Machine, disk_copy, image, running
+from tests.image.machine import GIB, SIMULATED, Machine, disk_copy, image, running
 
 GOOD, BROKEN = "99.1.0", "99.2.0"
 STICK = "/run/linekeep-stick"
-CONFIGURATION = """\
-[box]
-name = "Updated"
-[storage]
-minimum_free_mb = 64
-[recording]
-trigger = "always"
-[[card]]
-kind = "simulated"
-lines = 2
-scenario = "none"
-"""
 INSTALL_S = 1200.0
 """On a loaded machine."""
 
@@ -95,7 +83,7 @@ def test_a_box_is_updated_and_goes_back(offered: Path, tmp_path: Path) -> None:
 
     with running(disk, tmp_path / "1", stick=offered) as box:
         up(box)
-        box.shell(f"cat >/data/linekeep/linekeep.toml <<'TOML'\n{CONFIGURATION}TOML\nsystemctl restart linekeep")
+        box.shell(f"cat >/data/linekeep/linekeep.toml <<'TOML'\n{SIMULATED.format(2)}TOML\nsystemctl restart linekeep")
         up(box)
         first = state(box)
         assert [first["slot"], first["development"], first["update"]["last"]] == ["A", True, None]
