@@ -47,7 +47,7 @@ KINDS: dict[str, AlarmKind] = {
     "no_card": AlarmKind(
         "critical",
         "No card: nothing is recorded",
-        "Configure a card in linekeep.toml ([[card]]) and start the daemon again.",
+        "Take over the cards that are found: on the page, under System, Cards and lines.",
     ),
     "card_failed": AlarmKind(
         "critical",

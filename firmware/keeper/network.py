@@ -134,8 +134,9 @@ async def state(keeper: Keeping) -> Fields:
     card = card or next(iter(cards), Interface(name=""))
     return {
         "network": NetworkState(
-            interface=card.name, mode=settings.mode, addresses=card.addresses, gateways=card.gateways,
-            dns=_name_servers(keeper), link=card.link, interfaces=cards,
+            interface=card.name, mode=settings.mode, addresses=card.addresses,
+            own_address=any(ipaddress.ip_interface(one).is_link_local for one in card.addresses),
+            gateways=card.gateways, dns=_name_servers(keeper), link=card.link, interfaces=cards,
             trial=None if trial is None else NetworkTrial(
                 seconds_left=max(0, round(trial.until - keeper.now())), mode=trial.wanted.mode,
                 addresses=trial.wanted.addresses,
@@ -194,10 +195,17 @@ async def _asked(keeper: Keeping, *words: str) -> list[dict[str, Any]]:
 
 def _card(told: dict[str, Any], routes: list[dict[str, Any]]) -> Interface:
     name = told["ifname"]
-    own = [f"{one['local']}/{one['prefixlen']}" for one in told["addr_info"] if one.get("scope") == "global"]
+    own = _addresses(told, "inet", "global") + _addresses(told, "inet6", "global")
+    # Where nobody gives an address, the box is reached by the one it took itself.
+    own = own or _addresses(told, "inet", "link")
     gateways = [route["gateway"] for route in routes if route.get("dev") == name and "gateway" in route]
     link = "LOWER_UP" in told["flags"]
     return Interface(name=name, mac=told.get("address", ""), link=link, addresses=own, gateways=gateways)
+
+
+def _addresses(told: dict[str, Any], family: str, scope: str) -> list[str]:
+    found = [one for one in told["addr_info"] if (one.get("family"), one.get("scope")) == (family, scope)]
+    return [f"{one['local']}/{one['prefixlen']}" for one in found]
 
 
 def _name_servers(keeper: Keeping) -> list[str]:

@@ -27,7 +27,7 @@ class Interface(msgspec.Struct, frozen=True, kw_only=True):
     link: bool = False
     """A cable with something at its other end."""
     addresses: list[str] = []
-    """With their prefix (`192.0.2.10/24`); those of the link alone (fe80::) are left out."""
+    """With their prefix (`192.0.2.10/24`); those of the link alone (fe80::, 169.254.0.0/16) only where no other is."""
     gateways: list[str] = []
 
 
@@ -46,6 +46,8 @@ class NetworkState(msgspec.Struct, frozen=True, kw_only=True):
     interface: str = ""
     mode: NetworkMode = "dhcp"
     addresses: list[str] = []
+    own_address: bool = False
+    """Nobody gave the box an address: it took one that only its own cable reaches (169.254.0.0/16, RFC 3927)."""
     gateways: list[str] = []
     """One for IPv4, one for IPv6."""
     dns: list[str] = []

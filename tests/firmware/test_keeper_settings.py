@@ -26,13 +26,13 @@ from tests.firmware.test_keeper import CHEN, OWN, kept_by, place
 
 CONSOLE = {"kind": "console", "name": "root"}
 STATIC = {"mode": "static", "addresses": ["192.0.2.10/24", "2001:db8::10/64"], "gateways": ["192.0.2.1", "fe80::1"]}
-WORN = [
+WORN: list[dict[str, Any]] = [
     {"ifname": "lo", "link_type": "loopback", "flags": ["LOWER_UP"], "addr_info": []},
     {
         "ifname": "eth0", "link_type": "ether", "address": "52:54:00:12:34:56", "flags": ["UP", "LOWER_UP"],
         "addr_info": [
-            {"local": "192.0.2.77", "prefixlen": 24, "scope": "global"},
-            {"local": "fe80::5054", "prefixlen": 64, "scope": "link"},
+            {"family": "inet", "local": "192.0.2.77", "prefixlen": 24, "scope": "global"},
+            {"family": "inet6", "local": "fe80::5054", "prefixlen": 64, "scope": "link"},
         ],
     },
 ]  # fmt: skip
@@ -44,13 +44,14 @@ class System:
 
     told: list[str] = field(default_factory=list)
     fails: str = ""
+    worn: list[dict[str, Any]] = field(default_factory=lambda: WORN)
     seconds: float = 0.0
     waiting: list[tuple[float, asyncio.Event]] = field(default_factory=list)
 
     async def run(self, *words: str) -> str:
         command = " ".join(words)
         if words[0] == "ip":
-            return json.dumps(WORN if "address" in words else [{"gateway": "192.0.2.1", "dev": "eth0"}])
+            return json.dumps(self.worn if "address" in words else [{"gateway": "192.0.2.1", "dev": "eth0"}])
         if words[0] == "ssh-keygen":
             Path(words[-1]).write_text("secret")
             Path(words[-1] + ".pub").write_text(public_key("box"))
@@ -227,6 +228,23 @@ def test_a_network_that_nobody_confirms_goes_back(tmp_path: Path) -> None:
         assert not file.exists() and system.told == ["networkctl reload"] * 2
         assert (await state_of(client)).network.trial is None
         await refused(client, "box.network_confirm", "nothing to confirm")
+
+    with_keeper(tmp_path, talk)
+
+
+def test_an_address_that_nobody_gave_is_shown_as_such(tmp_path: Path) -> None:
+    """What the box took itself (RFC 3927) is how a computer on its cable reaches it."""
+    given = WORN[1]["addr_info"]
+    own = {"family": "inet", "local": "169.254.7.9", "prefixlen": 16, "scope": "link"}
+
+    async def talk(client: AsyncClient, system: System, root: Place) -> None:
+        for there, shown in (
+            ([*given, own], (["192.0.2.77/24"], False)),
+            ([given[1], own], (["169.254.7.9/16"], True)),
+        ):
+            system.worn = [{**WORN[1], "addr_info": there}]
+            network = (await state_of(client)).network
+            assert (network.addresses, network.own_address) == shown
 
     with_keeper(tmp_path, talk)
 
