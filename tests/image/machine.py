@@ -19,7 +19,7 @@ from tests.box import free_port, wait_for
 
 OVMF = Path("/usr/share/OVMF/OVMF_CODE.fd")
 MIB, GIB = 1 << 20, 1 << 30
-ESP_AT, SLOT_A_AT = 2 * MIB, 66 * MIB
+ESP_AT, SLOT_A_AT, DATA_AT = 2 * MIB, 66 * MIB, 1466 * MIB
 """Bytes into the disk (image/build-disk)."""
 SHELL_WORDS = "systemd.debug_shell=ttyS1"
 SIMULATED = """\

@@ -70,6 +70,11 @@ def sealed(box: Machine) -> str | None:
     return next((str(row["handle"]) for row in rows if row["state"] == "sealed"), None)
 
 
+def open_ports(box: Machine) -> set[str]:
+    listening = box.shell("ss -Hltn | awk '{print $4}'").split()
+    return {one.rpartition(":")[2] for one in listening if not one.startswith("127.0.0.")}
+
+
 def comes_up_whole(box: Machine) -> None:
     assert box.shell("systemctl is-system-running --wait") == "running", box.shell("systemctl --failed")
     assert box.shell("findmnt -no OPTIONS /").split(",")[0] == "ro"
@@ -87,8 +92,8 @@ def itself(box: Machine) -> tuple[str, ...]:
 def test_it_comes_up_whole_and_shuts_out_whom_it_can(box: Machine) -> None:
     comes_up_whole(box)
     assert int(box.shell("findmnt -bno SIZE /data")) > 2.3 * GIB, "the data partition has all of the disk"
-    listening = box.shell("ss -Hltn | awk '{print $4}'").split()
-    assert {one.rpartition(":")[2] for one in listening if not one.startswith("127.0.0.")} == {"443"}
+    wait_for("the page", lambda: "443" in open_ports(box), BOOT_S)
+    assert open_ports(box) == {"443"}
     for unit, most in (("linekeep", 1.5), ("linekeep-web", 1.5), ("linekeep-keeper", 3.0)):
         told = box.shell(f"systemd-analyze security --no-pager {unit}")
         exposure = re.search(r"Overall exposure level.*: ([0-9.]+)", told)

@@ -1,6 +1,6 @@
-"""The data partition over six starts of one box: encrypted by a TPM with the power cut meanwhile, a power cut while
-recording, the recovery key typed where the TPM is another, a full disk, the hardware's watchdog, safe mode, and a
-factory reset that destroys the key.
+"""The data partition over seven starts of one box: encrypted by a TPM with the power cut meanwhile, a power cut while
+recording, the recovery key typed where the TPM is another, a full disk, the hardware's watchdog, safe mode, a
+factory reset that destroys the key, and a partition that holds nothing any more.
 
 The TPM is swtpm, the watchdog QEMU's i6300esb; both act on the machine from outside. Each start ends as it would in the
 field: by a restart, by a kill of the machine (what the guest had not written is gone), or by the watchdog.
@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tests.box import wait_for
-from tests.image.machine import GIB, SIMULATED, Machine, disk_copy, image, running
+from tests.image.machine import DATA_AT, GIB, MIB, SIMULATED, Machine, disk_copy, image, running
 from tests.image.outside import set_up
 from tests.image.test_boot import status
 
@@ -150,6 +150,13 @@ def test_the_data_partition_through_a_boxs_life(tmp_path: Path) -> None:
         assert (last["act"], last["done"], last["by"][0]) == ("destroy", True, "key destroyed")
         assert ask(box, "box.state")["encryption"]["on"] is False
         assert box.shell("find /data/linekeep -name '*.wav'") == ""
+
+    with disk.open("r+b") as raw:
+        raw.seek(DATA_AT)
+        raw.write(bytes(8 * MIB))
+    with running(disk, tmp_path / "7") as box:
+        box.said(r"(the disk cannot be used\. NOTHING IS RECORDED)")
+        assert "linekeep-data.service" in box.console and "no file system" in box.console
 
 
 def answers(box: Machine) -> bool:

@@ -16,6 +16,8 @@ import msgspec
 from firmware import asked
 from firmware.control import ControlServer, Peer, Refusal, Room
 from firmware.keeper.acts import ACTS, STATE
+from firmware.keeper.addresses import Wrong, checked
+from firmware.keeper.kept import NetworkSettings
 from firmware.wire import BoxState, Fields
 
 RECOVERY_KEY = "-".join(["cbdefghi", "jklnrtuv"] * 4)
@@ -46,6 +48,11 @@ class Told:
             case "box.time":
                 self.put(time={**state["time"], "zone": fields["zone"], "servers": fields["servers"]})
             case "box.network":
+                wanted = {name: value for name, value in fields.items() if name != "actor"}
+                try:
+                    checked(NetworkSettings(**wanted), ["enp1s0", "enp2s0"])
+                except Wrong as error:
+                    raise Refusal("bad_request", f"box.network: {error}.", "Nothing was changed.") from error
                 trial = {"seconds_left": 120, "mode": fields["mode"], "addresses": fields.get("addresses", [])}
                 self.put(network={**state["network"], "trial": trial})
                 return {"trial_s": 120}

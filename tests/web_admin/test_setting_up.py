@@ -198,6 +198,13 @@ def test_what_is_no_network_is_told(flashed: Flashed) -> None:
     }  # fmt: skip
 
 
+def test_what_the_keeper_refuses_stands_beside_what_was_typed(flashed: Flashed) -> None:
+    fields: dict[str, str | list[str]] = {"mode": "static", "interface": "enp1s0", "addresses": "169.254.1.2/16"}
+    answer = flashed.admin.submit("/system/network", fields)
+    assert answer.status_code == 422 and "169.254.1.2 cannot be the box&#39;s address" in answer.text
+    assert 'value="169.254.1.2/16"' in answer.text
+
+
 def test_a_network_setting_is_tried_confirmed_and_taken_back(flashed: Flashed) -> None:
     fields: dict[str, str | list[str]] = {
         "mode": "static", "interface": "enp2s0", "addresses": "192.0.2.40/24 2001:db8::40/64",

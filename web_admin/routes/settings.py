@@ -13,6 +13,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from firmware.wire import DaemonError
 from web_admin.box import Flash, box_of, form_of, visitor_of
 from web_admin.guard import Need, get, post
 from web_admin.render import done, page
@@ -69,7 +70,12 @@ async def network(request: Request) -> Response:
             return await again(request, "network", faults)
     elif mode != "dhcp":
         return await again(request, "network", {"mode": "network.mode_fault"})
-    answer = await call(request, "box.network", **setting)
+    try:
+        answer = await call(request, "box.network", **setting)
+    except DaemonError as error:
+        if error.code != "bad_request":
+            raise
+        return await again(request, "network", {"setting": "network.refused"}, refused=error.message)
     if not answer["trial_s"]:
         return await went_well(request, "network", Flash("done.network_same"))
     await state_of(request)
