@@ -13,7 +13,6 @@ is never late, and two runs are alike. That holds for what the machine computes,
 disk is therefore memory (an NVDIMM), of which each run changes a copy of its own.
 """
 
-import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +21,8 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.image.menu import kernel_words
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = ROOT / "build/dahdi/guest"
@@ -70,7 +71,7 @@ def run(
         "-icount", "shift=0,sleep=off", "-m", "3072,slots=1,maxmem=8G", "-display", "none", "-nodefaults", "-no-reboot",
         "-object", f"memory-backend-file,id=disk,mem-path={BUILT / 'disk.img'},size=2G,share=off",
         "-device", "nvdimm,memdev=disk",
-        "-kernel", BUILT / "vmlinuz", "-initrd", initrd, "-append", f"{_words()} console=ttyS0 panic=-1",
+        "-kernel", BUILT / "vmlinuz", "-initrd", initrd, "-append", f"{kernel_words()} console=ttyS0 panic=-1",
         "-serial", f"file:{console}", "-serial", f"file:{results}",
     ]  # fmt: skip
     try:
@@ -86,15 +87,6 @@ def run(
         return _outcomes(results.read_text())
     except (OSError, ET.ParseError) as error:
         raise MachineFailed(f"The machine reported no results ({error}).\n{_last_words(console)}") from error
-
-
-def _words() -> str:
-    """What the boot menu tells the kernel, with the first slot."""
-    menu = (ROOT / "image/grub.cfg").read_text(encoding="utf-8")
-    words = re.search(r"\blinux \(\S+ (.*?)(; then)?$", menu, re.MULTILINE)
-    assert words, menu
-    known = {"$part": "linekeep-root-a", "$slot": "A"}
-    return re.sub(r"\$\w+", lambda name: known.get(name[0], ""), words[1])
 
 
 def _first_root(tree: Path, selection: list[str], environment: Mapping[str, str]) -> bytes:

@@ -2,7 +2,6 @@
 machine that the box is emulated on."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,39 +14,36 @@ def figure(what: str, value: float, unit: str) -> None:
     TOLD.append(f"{what}: {value:.1f} {unit}")
 
 
-def since_power_on(box: Machine, utc_s: float) -> float:
-    """Seconds from power-on, by our clock, until the box's clock showed this."""
-    box_s = float(box.shell("date +%s.%N"))
-    return time.monotonic() - box.began - (box_s - utc_s)
-
-
 def first_recording(box: Machine) -> float:
-    """UTC in seconds, by the box's clock, of the first sample that was recorded since it was started."""
+    """Seconds from the kernel's start, by the machine's clock, to the first sample that was recorded since."""
     boot = float(box.shell("echo $(date +%s.%N) $(cut -d' ' -f1 /proc/uptime) | awk '{printf \"%.3f\", $1 - $2}'"))
     found: dict[str, Any] = json.loads(box.shell("linekeep --json search --limit 500"))
-    started: list[float] = [row["start_utc_ns"] / 1e9 for row in found["recordings"]]
-    return min(utc_s for utc_s in started if utc_s > boot)
+    since: list[float] = [row["start_utc_ns"] / 1e9 - boot for row in found["recordings"]]
+    return min(seconds for seconds in since if seconds > 0)
 
 
 def multi_user(box: Machine) -> float:
-    """UTC in seconds, by the box's clock, of multi-user.target."""
-    shown = box.shell(
-        "echo $(date +%s.%N) $(cut -d' ' -f1 /proc/uptime) "
-        "$(systemctl show --value --property=ActiveEnterTimestampMonotonic multi-user.target)"
-    )
-    now, uptime, reached_us = (float(word) for word in shown.split())
-    return now - uptime + reached_us / 1e6
+    """Seconds from the kernel's start, by the machine's clock, to multi-user.target."""
+    shown = box.shell("systemctl show --value --property=ActiveEnterTimestampMonotonic multi-user.target")
+    return int(shown) / 1e6
 
 
 def memory_mb(box: Machine) -> dict[str, float]:
-    """Of the daemon and the page, and of all that runs; what can be given back at once is left out."""
+    """Of the three services, without what they have mapped of files; and of all that runs, once without what is kept of
+    files, once as the kernel counts what it could give to a new program at once."""
+    services = ("linekeep", "linekeep-web", "linekeep-keeper")
     units = box.shell(
-        "for unit in linekeep linekeep-web; do "
+        f"for unit in {' '.join(services)}; do "
         "awk '/^anon |^kernel /{sum += $2} END {print sum}' /sys/fs/cgroup/system.slice/$unit.service/memory.stat; done"
     )
-    daemon, page = (float(word) / 1e6 for word in units.split())
-    used = box.shell("awk '/MemTotal|MemAvailable/{print $2}' /proc/meminfo").split()
-    return {"the daemon": daemon, "the page": page, "the whole box": (float(used[0]) - float(used[1])) * 1024 / 1e6}
+    found = {name: float(word) / 1e6 for name, word in zip(services, units.split(), strict=True)}
+    said = dict(line.split(":") for line in box.shell("cat /proc/meminfo").splitlines())
+    kib = {name: int(value.split()[0]) for name, value in said.items()}
+    files = sum(kib[name] for name in ("MemFree", "Buffers", "Cached", "SReclaimable"))
+    return found | {
+        "all that runs, without cached files": (kib["MemTotal"] - files) * 1024 / 1e6,
+        "all that is not available": (kib["MemTotal"] - kib["MemAvailable"]) * 1024 / 1e6,
+    }
 
 
 def sizes(image: Path) -> None:

@@ -3,6 +3,10 @@
 The page is reached through a port of the loopback interface; the first serial port is the box's console. A root shell
 for the tests is asked of systemd on the second serial port, by words that are written into the boot menu of the
 test's own copy of the disk: the image itself has none.
+
+Started by its firmware and boot loader the machine falls behind whenever the emulation does, so that a recorder in it
+loses blocks. Where time matters the kernel is handed over to it (`Handed`): then its clock counts instructions, a
+thousand million a second, and stands still while the host is slow.
 """
 
 import os
@@ -12,10 +16,12 @@ import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from tests.box import free_port, wait_for
+from tests.image.menu import kernel_words
 
 OVMF = Path("/usr/share/OVMF/OVMF_CODE.fd")
 MIB, GIB = 1 << 20, 1 << 30
@@ -42,21 +48,43 @@ BOOT_S = 900
 Firmware = Literal["bios", "uefi"]
 
 
+@dataclass(frozen=True)
+class Handed:
+    """A kernel that QEMU gives the machine: a boot loader's reads take minutes under a clock of instructions."""
+
+    kernel: Path
+    initrd: Path
+    words: str
+
+
+def handed(disk: Path, slot: Literal["A", "B"] = "A") -> Handed:
+    """What the boot menu would start of a flashed disk."""
+    boot = image().parent / "root/boot"
+    kept = re.search(r"^machine_id=(\S+)", _on_esp(disk, "grubenv"), re.MULTILINE)
+    words = kernel_words(slot) + (f" systemd.machine_id={kept[1]}" if kept else "")
+    return Handed(boot / "vmlinuz", boot / "initrd", f"{words} {SHELL_WORDS}")
+
+
+def _on_esp(disk: Path, name: str) -> str:
+    return subprocess.run(
+        ["mtype", "-i", f"{disk}@@{ESP_AT}", f"::/grub/{name}"], capture_output=True, text=True, check=True
+    ).stdout
+
+
 def disk_copy(image: Path, target: Path, size: int = 3 * GIB, root: Path | None = None) -> Path:
     """A copy of the image on a larger disk, with a shell for the tests; where another root is given, that is in the
-    first slot, and may be written."""
+    first slot."""
     subprocess.run(["cp", "--sparse=always", image, target], check=True)
     with target.open("r+b") as disk:
         disk.truncate(size)
     place = f"{target}@@{ESP_AT}"
-    menu = subprocess.run(["mtype", "-i", place, "::/grub/grub.cfg"], capture_output=True, text=True, check=True).stdout
+    menu = _on_esp(target, "grub.cfg")
     menu = menu.replace(" quiet ", f" {SHELL_WORDS} quiet ")
     if root is not None:
         seek = f"seek={SLOT_A_AT // MIB}"
         subprocess.run(
             ["dd", f"if={root}", f"of={target}", "bs=1M", seek, "conv=notrunc,sparse", "status=none"], check=True
         )
-        menu = menu.replace(" ro ", " rw ").replace(" systemd.volatile=state ", " ")
     own = target.with_suffix(".cfg")
     own.write_text(menu)
     subprocess.run(["mcopy", "-o", "-i", place, own, "::/grub/grub.cfg"], check=True)
@@ -67,21 +95,31 @@ class Machine:
     """One that runs. `console` is what its first serial port said so far."""
 
     def __init__(
-        self, disk: Path, folder: Path, firmware: Firmware = "bios", stick: Path | None = None, more: Sequence[str] = ()
+        self,
+        disk: Path,
+        folder: Path,
+        start: Firmware | Handed = "bios",
+        stick: Path | None = None,
+        more: Sequence[str] = (),
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port, self._console, shell = free_port(), folder / "console.log", folder / "shell"
         self._console.write_bytes(b"")
         shell.unlink(missing_ok=True)
-        boot: list[str | Path] = ["-bios", OVMF] if firmware == "uefi" else []
+        boot: list[str | Path] = ["-accel", "tcg,thread=multi", "-smp", "2"]
+        if isinstance(start, Handed):
+            boot = ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=on", "-smp", "1"]
+            boot += ["-kernel", start.kernel, "-initrd", start.initrd, "-append", start.words]
+        elif start == "uefi":
+            boot += ["-bios", OVMF]
         if stick is not None:
             boot += ["-device", "qemu-xhci", "-drive", f"if=none,id=stick,file={stick},format=raw,readonly=on"]
             boot += ["-device", "usb-storage,drive=stick"]
         self.began = time.monotonic()
         self.process = subprocess.Popen(
             [
-                "qemu-system-x86_64", "-machine", "pc", "-cpu", "Nehalem", "-accel", "tcg,thread=multi", "-smp", "2",
-                "-m", "1024", "-display", "none", "-nodefaults", "-no-reboot", *boot,
+                "qemu-system-x86_64", "-machine", "pc", "-cpu", "Nehalem", "-m", "1024", "-display", "none",
+                "-nodefaults", "-no-reboot", *boot,
                 "-drive", f"file={disk},format=raw,if=virtio,cache=unsafe",
                 "-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-:443",
                 "-device", "virtio-net-pci,netdev=net", "-device", "virtio-rng-pci", "-device", "i6300esb",
@@ -140,10 +178,10 @@ class Machine:
 
 @contextmanager
 def running(
-    disk: Path, folder: Path, firmware: Firmware = "bios", stick: Path | None = None, more: Sequence[str] = ()
+    disk: Path, folder: Path, start: Firmware | Handed = "bios", stick: Path | None = None, more: Sequence[str] = ()
 ) -> Iterator[Machine]:
     """`stick` is in its USB port; `more` are words for QEMU: further devices."""
-    machine = Machine(disk, folder, firmware, stick, more)
+    machine = Machine(disk, folder, start, stick, more)
     try:
         yield machine
     finally:

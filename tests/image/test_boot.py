@@ -1,9 +1,9 @@
 """The flashed disk from power-on to a call that is heard.
 
-Started by BIOS it comes up whole, with spans of DAHDI (crossed in the driver: what one end says the other hears) it
+By BIOS and by UEFI it comes up whole. With spans of DAHDI (crossed in the driver: what one end says the other hears) it
 is set up from outside by a browser, records a call on them, which that browser finds and plays; after the next power-on
-it is itself again, and records at once. The tests of this module are stations on that way, of one disk and two
-power-ons. Started by UEFI it comes up whole, too.
+it is itself again, and records at once: the tests of this module are stations on that way, of one disk and two
+power-ons, with the kernel handed over, so that the machine keeps time.
 """
 
 import base64
@@ -22,8 +22,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.box import ROOT, wait_for
 from tests.browser.conftest import browser as browser
-from tests.image.figures import figure, first_recording, memory_mb, multi_user, since_power_on
-from tests.image.machine import BOOT_S, GIB, Machine, disk_copy, image, running
+from tests.image.figures import figure, first_recording, memory_mb, multi_user
+from tests.image.machine import BOOT_S, GIB, SHELL_WORDS, Firmware, Handed, Machine, disk_copy, handed, image, running
 from tests.image.outside import PASSWORD, set_up
 
 SPANS = """\
@@ -39,13 +39,13 @@ CALL_S = 8
 
 @pytest.fixture(scope="module")
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return disk_copy(image(), tmp_path_factory.mktemp("bios") / "disk.img", 4 * GIB)
+    return disk_copy(image(), tmp_path_factory.mktemp("box") / "disk.img", 4 * GIB)
 
 
 @pytest.fixture(scope="module")
 def box(disk: Path) -> Iterator[Machine]:
     """From its first power-on until the second."""
-    with running(disk, disk.parent / "first") as machine:
+    with running(disk, disk.parent / "first", handed(disk)) as machine:
         machine.said(r"page +(https://\S+)")
         yield machine
 
@@ -66,8 +66,10 @@ def status(box: Machine) -> dict[str, Any]:
 
 
 def sealed(box: Machine) -> str | None:
+    """The recording of the call. While nothing was at their other ends the lines were off-hook, and recorded too."""
     rows = json.loads(box.shell("linekeep --json search"))["recordings"]
-    return next((str(row["handle"]) for row in rows if row["state"] == "sealed"), None)
+    found = (row for row in rows if row["state"] == "sealed" and row["duration_s"] > CALL_S)
+    return next((str(row["handle"]) for row in found), None)
 
 
 def open_ports(box: Machine) -> set[str]:
@@ -155,10 +157,9 @@ def test_a_call_over_crossed_spans_is_recorded_and_played_in_that_browser(box: M
         page.get_by_test_id("download").click()
     heard = Path(download.value.path()).read_bytes()
     sent = np.random.default_rng(40).integers(0, 256, CALL_S * 8000).astype(np.uint8).tobytes()
-    # A machine in software does not always keep time: what it lost is a marked gap. The rest is as it was said.
-    pieces = [sent[at : at + 800] in heard for at in range(0, len(sent), 800)]
-    assert sum(pieces) > len(pieces) * 0.7, pieces
-    print(f"of {CALL_S} s that were said {sum(pieces) / 10:.1f} s stand in the recording bit for bit")
+    # The far end's first and last blocks may be cut where it took the line and hung up.
+    assert sent[1600:-1600] in heard
+    assert status(box)["gaps"]["count"] == 0
 
 
 @pytest.mark.timeout(1500)
@@ -166,13 +167,13 @@ def test_it_comes_up_again_as_itself_and_records_at_once(disk: Path, box: Machin
     own = itself(box)
     box.shell("sed -i '1i [recording]\\ntrigger = \"always\"' /data/linekeep/linekeep.toml; sync")
     box.stop()
-    with running(disk, disk.parent / "second") as again:
+    with running(disk, disk.parent / "second", handed(disk)) as again:
         again.said(r"page +(https://\S+)")
         assert again.shell("systemctl is-system-running --wait") == "running", again.shell("systemctl --failed")
         assert itself(again) == own
         assert "setup code" not in again.console
-        figure("power-on to the first recorded sample", since_power_on(again, first_recording(again)), "s")
-        figure("power-on to multi-user, the box", since_power_on(again, multi_user(again)), "s")
+        figure("the kernel's start to the first recorded sample", first_recording(again), "s of the machine's time")
+        figure("the kernel's start to multi-user, the box", multi_user(again), "s of the machine's time")
         assert int(again.shell("journalctl --list-boots | wc -l")) >= 2, "its journal is kept"
         lines_of_the_box(again, '[[card]]\nkind = "simulated"\nlines = 24\n')
         wait_for("calls on many lines", lambda: status(again)["lines"]["recording"] >= 8, BOOT_S)
@@ -182,17 +183,21 @@ def test_it_comes_up_again_as_itself_and_records_at_once(disk: Path, box: Machin
 
 @pytest.mark.timeout(1200)
 def test_a_stock_debian_comes_up_for_comparison(tmp_path: Path) -> None:
-    """The same disk, boot code and kernel, with another root."""
+    """The same machine, disk and kernel, with another root."""
     subprocess.run([ROOT / "tests/image/build-debian"], check=True)
     disk = disk_copy(image(), tmp_path / "disk.img", root=ROOT / "build/image/stock.ext4")
-    with running(disk, tmp_path / "debian") as debian:
+    own = handed(disk)
+    words = f"root=PARTLABEL=linekeep-root-a rootfstype=ext4 rw quiet console=ttyS0,115200 console=tty0 {SHELL_WORDS}"
+    stock = Handed(own.kernel, ROOT / "build/image/stock.initrd", words)
+    with running(disk, tmp_path / "debian", stock) as debian:
         assert debian.shell("systemctl is-system-running --wait") in ("running", "degraded")
-        figure("power-on to multi-user, a stock Debian", since_power_on(debian, multi_user(debian)), "s")
+        figure("the kernel's start to multi-user, a stock Debian", multi_user(debian), "s of the machine's time")
 
 
 @pytest.mark.timeout(1200)
-def test_started_by_uefi_it_comes_up_whole(tmp_path: Path) -> None:
-    with running(disk_copy(image(), tmp_path / "disk.img", 4 * GIB), tmp_path / "uefi", "uefi") as box:
+@pytest.mark.parametrize("firmware", ["bios", "uefi"])
+def test_started_by_its_firmware_and_boot_loader_it_comes_up_whole(firmware: Firmware, tmp_path: Path) -> None:
+    with running(disk_copy(image(), tmp_path / "disk.img", 4 * GIB), tmp_path / firmware, firmware) as box:
         box.said(r"page +(https://\S+)")
         comes_up_whole(box)
         with set_up(box, box.said(r"setup code +(\S+)")) as visitor:

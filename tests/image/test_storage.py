@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from tests.box import wait_for
-from tests.image.machine import DATA_AT, GIB, MIB, SIMULATED, Machine, disk_copy, image, running
+from tests.image.machine import DATA_AT, GIB, MIB, SIMULATED, Machine, disk_copy, handed, image, running
 from tests.image.outside import set_up
 from tests.image.test_boot import status
 
@@ -76,7 +76,7 @@ def test_the_data_partition_through_a_boxs_life(tmp_path: Path) -> None:
     erst = ["-object", f"memory-backend-file,id=erst,mem-path={crashes},size=64K,share=on",
             "-device", "acpi-erst,memdev=erst"]  # fmt: skip
 
-    with tpm(tmp_path / "tpm") as chip, running(disk, tmp_path / "1", more=chip) as box:
+    with tpm(tmp_path / "tpm") as chip, running(disk, tmp_path / "1", handed(disk), more=chip) as box:
         code = box.said(r"setup code +(\S+)")
         own = up(box)
         set_up(box, code).close()
@@ -86,11 +86,11 @@ def test_the_data_partition_through_a_boxs_life(tmp_path: Path) -> None:
         assert ask(box, "box.state")["encryption"]["ordered"] == "tpm"
         restart(box)
 
-    with tpm(tmp_path / "tpm") as chip, running(disk, tmp_path / "2", more=chip) as box:
+    with tpm(tmp_path / "tpm") as chip, running(disk, tmp_path / "2", handed(disk), more=chip) as box:
         box.said(r"(making the data partition anew)")
         # The power is cut here, with nothing but what was kept aside.
 
-    with tpm(tmp_path / "tpm") as chip, running(disk, tmp_path / "3", more=chip) as box:
+    with tpm(tmp_path / "tpm") as chip, running(disk, tmp_path / "3", handed(disk), more=chip) as box:
         assert up(box) == own, "its certificate came along"
         told = ask(box, "box.state")
         assert [told["encryption"]["on"], told["encryption"]["means"]] == [True, "tpm"]
@@ -109,7 +109,7 @@ def test_the_data_partition_through_a_boxs_life(tmp_path: Path) -> None:
         assert recovery not in box.shell("journalctl --no-pager -o json")
         # And again here, while four lines record.
 
-    with running(disk, tmp_path / "4", more=erst) as box:
+    with running(disk, tmp_path / "4", handed(disk), more=erst) as box:
         box.said(r"(The data partition is encrypted and its key is not there)")
         box.type("systemd-tty-ask-password-agent --query\n", recovery.replace("-", " ") + "\n")
         assert up(box) == own
@@ -121,7 +121,7 @@ def test_the_data_partition_through_a_boxs_life(tmp_path: Path) -> None:
         box.shell("echo 0 >/proc/sys/kernel/panic; (sleep 1; echo c >/proc/sysrq-trigger) & :")
         box.goes(120)
 
-    with tpm(tmp_path / "tpm") as chip, running(disk, tmp_path / "5", more=[*chip, *erst]) as box:
+    with tpm(tmp_path / "tpm") as chip, running(disk, tmp_path / "5", handed(disk), more=[*chip, *erst]) as box:
         box.said(r"certificate +SHA-256 (\S+)")
         wait_for("the page", lambda: answers(box), 120)
         assert "waits until the disk has room" in box.shell("journalctl -b -u linekeep --no-pager -o cat")
@@ -142,7 +142,7 @@ def test_the_data_partition_through_a_boxs_life(tmp_path: Path) -> None:
         ask(box, "box.reset", recordings="destroy")
         box.goes()
 
-    with running(disk, tmp_path / "6") as box:
+    with running(disk, tmp_path / "6", handed(disk)) as box:
         box.said(r"(Factory reset \(recordings destroyed\): done)")
         box.said(r"setup code +(\S+)")
         assert up(box) != own
@@ -154,7 +154,7 @@ def test_the_data_partition_through_a_boxs_life(tmp_path: Path) -> None:
     with disk.open("r+b") as raw:
         raw.seek(DATA_AT)
         raw.write(bytes(8 * MIB))
-    with running(disk, tmp_path / "7") as box:
+    with running(disk, tmp_path / "7", handed(disk)) as box:
         box.said(r"(the disk cannot be used\. NOTHING IS RECORDED)")
         assert "linekeep-data.service" in box.console and "no file system" in box.console
 

@@ -13,7 +13,7 @@ import pytest
 
 from tests.box import wait_for
 from tests.image.bundles import Slot, bundle, other_key, stick
-from tests.image.machine import GIB, SIMULATED, Machine, disk_copy, image, running
+from tests.image.machine import GIB, SIMULATED, Machine, disk_copy, handed, image, running
 
 GOOD, BROKEN = "99.1.0", "99.2.0"
 STICK = "/run/linekeep-stick"
@@ -81,7 +81,7 @@ def recordings(box: Machine) -> list[dict[str, Any]]:
 def test_a_box_is_updated_and_goes_back(offered: Path, tmp_path: Path) -> None:
     disk = disk_copy(image(), tmp_path / "disk.img", 4 * GIB)
 
-    with running(disk, tmp_path / "1", stick=offered) as box:
+    with running(disk, tmp_path / "1", handed(disk), stick=offered) as box:
         up(box)
         box.shell(f"cat >/data/linekeep/linekeep.toml <<'TOML'\n{SIMULATED.format(2)}TOML\nsystemctl restart linekeep")
         up(box)
@@ -106,7 +106,7 @@ def test_a_box_is_updated_and_goes_back(offered: Path, tmp_path: Path) -> None:
         assert state(box)["update"]["step"] == "installing"
         box.shell("sync -f /data")
 
-    with running(disk, tmp_path / "2", stick=offered) as box:
+    with running(disk, tmp_path / "2", handed(disk), stick=offered) as box:
         up(box)
         assert outcome(box)["outcome"] == "interrupted"
         assert state(box)["slot"] == "A"
