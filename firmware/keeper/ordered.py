@@ -1,9 +1,8 @@
 """What is to be done to the data partition at the next start, and what came of it.
 
-The order stands on the boot partition, because the data partition itself may be made anew: one small file, replaced as
-a whole and synced, that names the act and how far it is. It goes when all is done; until then every start goes on where
-the last one was, whatever cut it short. FAT has no journal: an order that cannot be read is put aside and said, and
-nothing is done to the data.
+The order stands on the boot partition, because the data partition itself may be made anew: one small file, of a single
+sector, that names the act and how far it is. It goes when all is done; until then every start goes on where the last
+one was, whatever cut it short. An order that cannot be read is put aside and said, and nothing is done to the data.
 """
 
 import os
@@ -17,6 +16,7 @@ from firmware.keeper.volume import Disk, Means, StorageError, sync_folder
 
 Act = Literal["encrypt", "keep", "destroy"]
 Step = Literal["asked", "staged", "erased", "done"]
+SECTOR = 512
 Erasure = Literal["key destroyed", "discarded", "overwritten"]
 
 
@@ -49,7 +49,9 @@ def read(disk: Disk) -> Order | None:
     """Raises `StorageError` where there is one that cannot be read; it is put aside."""
     path = _order(disk)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Order)
+        # One that the power cut found being made was never given.
+        written = path.read_bytes().strip(b"\0 ")
+        return msgspec.json.decode(written, type=Order) if written else None
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError) as error:
@@ -61,7 +63,7 @@ def read(disk: Disk) -> Order | None:
 
 
 def write(disk: Disk, order: Order) -> Order:
-    _replace(_order(disk), msgspec.json.encode(order))
+    _write(_order(disk), msgspec.json.encode(order))
     return order
 
 
@@ -75,7 +77,7 @@ def finish(disk: Disk) -> None:
 def tell(disk: Disk, order: Order, *, done: bool, message: str = "") -> None:
     now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     outcome = Outcome(act=order.act, done=done, utc=now, by=order.by, message=message)
-    _replace(disk.boot / "outcome.json", msgspec.json.encode(outcome))
+    _write(disk.boot / "outcome.json", msgspec.json.encode(outcome))
 
 
 def outcome(disk: Disk) -> Outcome | None:
@@ -101,12 +103,15 @@ def _order(disk: Disk) -> Path:
     return disk.boot / "order.json"
 
 
-def _replace(path: Path, content: bytes) -> None:
+def _write(path: Path, content: bytes) -> None:
+    """In place, filled up to a sector, which a disk writes wholly or not at all. A file that is renamed over another would
+    not do: on FAT the name goes on showing the old content until some later sync, and that content is given away."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    new = path.with_suffix(".new")
-    with new.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.pwrite(fd, content.ljust(SECTOR), 0)
+        os.ftruncate(fd, max(len(content), SECTOR))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
     sync_folder(path.parent)
