@@ -104,8 +104,8 @@ def _order(disk: Disk) -> Path:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """In place, filled up to a sector, which a disk writes wholly or not at all. A file that is renamed over another would
-    not do: on FAT the name goes on showing the old content until some later sync, and that content is given away."""
+    """In place, filled up to a sector, which a disk writes wholly or not at all. Renaming a file over another would not
+    do: on FAT the name goes on showing the old content until some later sync, and that content is given away."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
