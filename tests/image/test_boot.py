@@ -23,7 +23,19 @@ from playwright.sync_api import Browser, Page, expect
 from tests.box import ROOT, wait_for
 from tests.browser.conftest import browser as browser
 from tests.image.figures import figure, first_recording, memory_mb, multi_user
-from tests.image.machine import BOOT_S, GIB, SHELL_WORDS, Firmware, Handed, Machine, disk_copy, handed, image, running
+from tests.image.machine import (
+    BOOT_S,
+    GIB,
+    SHELL_WORDS,
+    SIMULATED,
+    Firmware,
+    Handed,
+    Machine,
+    disk_copy,
+    handed,
+    image,
+    running,
+)  # fmt: skip
 from tests.image.outside import PASSWORD, set_up
 
 SPANS = """\
@@ -175,8 +187,9 @@ def test_it_comes_up_again_as_itself_and_records_at_once(disk: Path, box: Machin
         figure("the kernel's start to the first recorded sample", first_recording(again), "s of the machine's time")
         figure("the kernel's start to multi-user, the box", multi_user(again), "s of the machine's time")
         assert int(again.shell("journalctl --list-boots | wc -l")) >= 2, "its journal is kept"
-        lines_of_the_box(again, '[[card]]\nkind = "simulated"\nlines = 24\n')
-        wait_for("calls on many lines", lambda: status(again)["lines"]["recording"] >= 8, BOOT_S)
+        write(again, "/data/linekeep/linekeep.toml", SIMULATED.format(24))
+        running_again(again)
+        wait_for("all lines", lambda: status(again)["lines"]["recording"] == 24, BOOT_S)
         for what, megabytes in memory_mb(again).items():
             figure(f"memory of {what} with 24 lines", megabytes, "MB")
 
@@ -219,8 +232,3 @@ def running_again(box: Machine) -> None:
     box.shell("systemctl restart linekeep")
     cards = status(box)["cards"]
     assert [each["state"] for each in cards] == ["running"], cards
-
-
-def lines_of_the_box(box: Machine, card: str) -> None:
-    write(box, "/data/linekeep/linekeep.toml", card)
-    running_again(box)
