@@ -64,8 +64,11 @@ class Catalogue:
         try:
             env = lmdb.open(
                 str(folder), subdir=True, map_size=map_bytes, max_dbs=32, max_readers=512, readonly=readonly,
-                create=not readonly, writemap=False, sync=True, metasync=True, lock=True, mode=0o660, lib_version=0,
+                create=not readonly, writemap=False, sync=True, metasync=True, lock=True, mode=0o640, lib_version=0,
             )  # fmt: skip
+            if not readonly:
+                # Whoever reads enters itself there, under a user of its own, whatever the umask.
+                (folder / "lock.mdb").chmod(0o660)
         except lmdb.Error as error:
             raise CatalogueError(
                 f"{folder}: the catalogue cannot be opened ({error}). Start the daemon once; if it is damaged, "

@@ -57,10 +57,14 @@ def remembered(catalogue: Catalogue | None) -> tuple[int, bytes]:
 
 
 def new_catalogue(data: Path, map_bytes: int) -> Catalogue:
-    """In place of whatever is there."""
+    """In place of whatever is there. The folder stays: the page may have it mounted for itself."""
     folder = data / "catalogue"
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():
-        raise CatalogueError(f"{folder}: the damaged catalogue cannot be removed. Correct the owner of the folder.")
+    try:
+        for entry in folder.iterdir() if folder.exists() else ():
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    except OSError as error:
+        raise CatalogueError(
+            f"{folder}: the damaged catalogue cannot be removed ({error.strerror}). Correct the owner of the folder."
+        ) from error
     disk.make_folders(data, folder)
     return Catalogue.open_writable(data, map_bytes)

@@ -612,3 +612,20 @@ def test_keys_never_repeat_nor_run_back_with_the_clock(tmp_path: Path) -> None:
 def test_another_process_opens_read_only(tmp_path: Path) -> None:
     with pytest.raises(CatalogueError, match="Start the daemon"):
         Catalogue.open_readonly(tmp_path)
+
+
+def test_the_page_may_read_under_a_user_of_its_own_whatever_the_umask(tmp_path: Path) -> None:
+    """LMDB enters each reader in lock.mdb; the page is in the daemon's group. Its own mount of the folder outlives a
+    rebuild."""
+    before = os.umask(0o027)
+    try:
+        with ledger_of(tmp_path):
+            pass
+        folder = tmp_path / "catalogue"
+        place = folder.stat().st_ino
+        rebuild(tmp_path, HandClock(), random.Random(2))
+    finally:
+        os.umask(before)
+    modes = {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()}
+    assert modes == {"data.mdb": 0o640, "lock.mdb": 0o660}
+    assert folder.stat().st_ino == place
