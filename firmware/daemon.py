@@ -46,6 +46,7 @@ OTHER_FILES = 1024
 FULL_BYTES = 1 << 20
 """Where less is free, whatever fails at the start is laid to the full disk."""
 FULL_AGAIN_S = 2.0
+PATIENCE_US = 180_000_000
 
 EXIT_FAILED = 1
 EXIT_CONFIGURATION = 2
@@ -166,12 +167,19 @@ def _opened(
     data: Path, config: Config, clock: SystemClock, rng: random.Random
 ) -> tuple[Ledger, list[tuple[Path, str]], str | None]:
     days = config.storage.trash_days, config.storage.data_grace_days
-    ledger = Ledger.open(data, clock, rng, trash_days=days[0], data_grace_days=days[1])
+    ledger = Ledger.open(
+        data, clock, rng, trash_days=days[0], data_grace_days=days[1], progress=partial(_ask_patience, Systemd())
+    )
     try:
         return ledger, spool.take(ledger, data / "web" / "spool"), ledger.setup_code()
     except BaseException:  # Whatever it was, the folder is given back; it is raised again.
         ledger.close()
         raise
+
+
+def _ask_patience(systemd: Systemd, done: int) -> None:
+    """A catalogue that is made anew may take longer than systemd waits for a start (sd_notify(3))."""
+    systemd.tell(f"EXTEND_TIMEOUT_USEC={PATIENCE_US}\nSTATUS=The list of recordings is made anew: {done}")
 
 
 def _is_full(data: Path) -> bool:

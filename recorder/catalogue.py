@@ -37,12 +37,21 @@ _decode_alarm = msgspec.msgpack.Decoder(Alarm).decode
 _decode_unrecorded = msgspec.msgpack.Decoder(Unrecorded).decode
 
 
+def _file_of(data: Path) -> int | None:
+    """Which file the catalogue is at the moment."""
+    try:
+        return (data / "catalogue/data.mdb").stat().st_ino
+    except FileNotFoundError:
+        return None
+
+
 class Catalogue:
     """Open with `open_readonly`; usable from any thread."""
 
-    def __init__(self, env: lmdb.Environment, tables: Tables, data: Path, map_bytes: int) -> None:
+    def __init__(self, env: lmdb.Environment, tables: Tables, data: Path, *, readonly: bool, map_bytes: int) -> None:
         self.env, self.tables = env, tables
-        self._data, self._map_bytes = data, map_bytes
+        self._data, self._readonly, self._map_bytes = data, readonly, map_bytes
+        self._file = _file_of(data)
         self._readers = 0
         self._gate = threading.Condition()
 
@@ -76,7 +85,7 @@ class Catalogue:
             ) from error
         try:
             env.reader_check()
-            catalogue = cls(env, Tables(env, create=not readonly), data, map_bytes)
+            catalogue = cls(env, Tables(env, create=not readonly), data, readonly=readonly, map_bytes=map_bytes)
             with env.begin(write=not readonly) as txn:
                 stated = txn.get(b"format", db=catalogue.tables["meta"])
                 if stated is None and not readonly:
@@ -126,12 +135,16 @@ class Catalogue:
             self._readers += 1
 
     def reopen(self) -> None:
-        """After LMDB gave up on a failed write it must be closed and opened anew."""
+        """After LMDB gave up on a failed write, or when it was replaced. Raises `CatalogueError`; it is closed then."""
         with self._gate:
             self._gate.wait_for(lambda: self._readers == 0)
             self.env.close()
-            fresh = self._open(self._data, readonly=False, map_bytes=self._map_bytes)
-            self.env, self.tables = fresh.env, fresh.tables
+            fresh = self._open(self._data, readonly=self._readonly, map_bytes=self._map_bytes)
+            self.env, self.tables, self._file = fresh.env, fresh.tables, fresh._file
+
+    def replaced(self) -> bool:
+        """Was it made anew since it was opened? What is open is then a file that nobody finds any more."""
+        return _file_of(self._data) != self._file
 
     def grow(self) -> None:
         """Doubles the map, once nobody in this process reads."""

@@ -20,6 +20,8 @@ from recorder.model import Recording
 from recorder.tables import Tables
 
 _CATCH_UP = 5000
+_TOLD_EVERY = 100
+"""Entries; each may have a recording's file read, on a disk that needs tens of milliseconds for it."""
 
 
 class Commits:
@@ -130,8 +132,8 @@ class Commits:
                 self._apply(entry, side)
                 if count % _CATCH_UP == 0:
                     self._step_on(walk)
-                    if progress is not None:
-                        progress(count)
+                if progress is not None and count % _TOLD_EVERY == 0:
+                    progress(count)
             self._step_on(walk)
         finally:
             self._clear().abort()

@@ -66,7 +66,7 @@ def look(
     plan = _Plan()
     recovered: set[Path] = set()
     folders = _folders(data)
-    for number, folder in enumerate(folders):
+    for folder in folders:
         name = folder.relative_to(data).as_posix()
         if txn.get(name.encode(), db=tables["folders"]) == stamp_bytes(folder.stat().st_mtime_ns):
             continue
@@ -75,7 +75,7 @@ def look(
         _look_through(folder, name, txn, tables, plan, findings)
         if not any(path.parent == folder for path, _ in findings.damaged):
             plan.looked[name.encode()] = stamp
-        if progress is not None and number % 10 == 0:
+        if progress is not None:
             progress(len(plan.new))
     there = {folder.relative_to(data).as_posix().encode() for folder in folders}
     for key, _ in txn.cursor(db=tables["folders"]):

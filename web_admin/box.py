@@ -141,9 +141,12 @@ class Box:
     # Recordings -------------------------------------------------------------------------------------------------------
 
     def catalogue(self) -> Catalogue:
-        """Opened on first use: before the daemon's first start there is none. Raises `CatalogueError`."""
+        """Opened on first use: before the daemon's first start there is none; and anew when it was made anew. Raises
+        `CatalogueError`."""
         if self._catalogue is None:
             self._catalogue = Catalogue.open_readonly(self.data)
+        elif self._catalogue.replaced():
+            self._catalogue.reopen()
         return self._catalogue
 
     async def search(self, query: Query) -> Page:

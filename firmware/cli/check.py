@@ -1,6 +1,7 @@
 """Is it still what it was? Configuration, digests of files, the journal's chain, and the catalogue made anew."""
 
 import argparse
+import os
 import random
 from collections import Counter
 from collections.abc import Iterator
@@ -126,6 +127,7 @@ def rebuild(box: Box, out: Output, arguments: argparse.Namespace) -> int:
     from recorder import ledger
 
     box.require_folder()
+    _as_owner(box.data)
     with recorder_failures(), Progress("rebuild") as progress:
         findings = ledger.rebuild(box.data, SystemClock(), random.SystemRandom(), lambda done: progress.at(done, None))
     with box.catalogue() as catalogue:
@@ -141,6 +143,16 @@ def rebuild(box: Box, out: Output, arguments: argparse.Namespace) -> int:
     else:
         _say_rebuilt(out, report)
     return Exit.NO if damaged else Exit.OK
+
+
+def _as_owner(data: Path) -> None:
+    """The daemon could not write files of root's."""
+    owner = data.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        os.setgroups([])
+        os.setgid(owner.st_gid)
+        os.setuid(owner.st_uid)
+        os.umask(0o027)
 
 
 def _say_rebuilt(out: Output, report: dict[str, Any]) -> None:

@@ -629,3 +629,21 @@ def test_the_page_may_read_under_a_user_of_its_own_whatever_the_umask(tmp_path: 
     modes = {file.name: file.stat().st_mode & 0o777 for file in folder.iterdir()}
     assert modes == {"data.mdb": 0o640, "lock.mdb": 0o660}
     assert folder.stat().st_ino == place
+
+
+def test_who_reads_finds_a_catalogue_that_another_process_made_anew(tmp_path: Path) -> None:
+    clock = HandClock()
+    with ledger_of(tmp_path, clock) as ledger:
+        first = record(ledger, 1, utc_ns=clock.utc_ns).handle
+    catalogue = Catalogue.open_readonly(tmp_path)
+    assert not catalogue.replaced()
+    again = (
+        "import random, sys; from pathlib import Path; from recorder.ledger import rebuild; "
+        "from tests.recorder.world import HandClock; rebuild(Path(sys.argv[1]), HandClock(), random.Random(2))"
+    )
+    subprocess.run([sys.executable, "-c", again, tmp_path], check=True)
+    assert catalogue.replaced()
+    catalogue.reopen()
+    assert not catalogue.replaced()
+    assert [row.handle for row in catalogue.search(Query()).rows] == [first]
+    catalogue.close()
