@@ -1,12 +1,14 @@
 """What changes something: trash and back, a line's key, accounts, alarms. The daemon does it and journals it."""
 
 import argparse
+import shutil
 import sys
+import textwrap
 from typing import Any
 
 from firmware.cli.box import Box, actor, recorder_failures
 from firmware.cli.errors import Exit, Failure
-from firmware.cli.output import Cell, Column, Output
+from firmware.cli.output import Cell, Column, Output, clean
 from firmware.cli.times import short_text
 
 MOST_HANDLES = 500
@@ -133,9 +135,23 @@ def alarms(box: Box, out: Output, arguments: argparse.Namespace) -> int:
     if out.json:
         out.document({"alarms": known})
     else:
-        out.table(_ALARMS, [_alarm_row(box, alarm) for alarm in known])
+        rows = [_alarm_row(box, alarm) for alarm in known]
+        if out.terminal:
+            for row in rows:
+                _say_alarm(out, row)
+        else:
+            out.table(_ALARMS, rows)
         out.remark(f"{sum(alarm['resolved_utc_ns'] is None for alarm in known)} open")
     return Exit.OK
+
+
+def _say_alarm(out: Output, row: tuple[Cell, ...]) -> None:
+    """On a screen an alarm is a paragraph: what it says and advises is too long for columns."""
+    number, severity, state, since, times, about, *texts = map(clean, row)
+    out.say(f"{number}  {severity}, {state}, {about}, since {since}{f', {times} times' if times != '1' else ''}")
+    width = shutil.get_terminal_size().columns - 4
+    for text in texts:
+        out.say(textwrap.indent(textwrap.fill(text, max(width, 30)), "    "))
 
 
 def _alarm_row(box: Box, alarm: dict[str, Any]) -> tuple[Cell, ...]:

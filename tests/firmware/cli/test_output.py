@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 
+from firmware.cli import change
 from firmware.cli.output import Column, Output, clean, rich_table
 from firmware.cli.waveform import BARS, waveform
 
@@ -68,3 +69,15 @@ def test_a_waveform_shows_where_it_is_loud(columns: int) -> None:
 
 def test_a_waveform_of_nothing_is_empty() -> None:
     assert waveform(np.empty((0, 2), np.int8), 72) == ""
+
+
+def test_an_alarm_on_a_narrow_screen_is_a_paragraph(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    row = ("24", "critical", "open", "2026-11-22 19:04:15", 3, "disk", "The disk is full.", "Make room at once; " * 5)
+    change._say_alarm(Output(json=False, terminal=True), row)
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first == "24  critical, open, disk, since 2026-11-22 19:04:15, 3 times"
+    assert rest[0] == "    The disk is full."
+    assert len(rest) == 3 and all(len(line) <= 60 for line in rest), rest
