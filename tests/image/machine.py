@@ -131,6 +131,7 @@ class Machine:
         self._shell = socket.socket(socket.AF_UNIX)
         self._shell.connect(str(shell))
         self._shell.settimeout(BOOT_S)
+        self._answered = False
 
     @property
     def console(self) -> str:
@@ -152,6 +153,8 @@ class Machine:
 
     def shell(self, command: str) -> str:
         """What a command prints, both outputs, run as root."""
+        if not self._answered:
+            self._await_shell()
         self._shell.sendall(f"\necho; echo begin'-of'-it; {{ {command}; }} 2>&1; echo; echo end'-of'-it\n".encode())
         heard = b""
         while not (found := re.search(rb"\nbegin-of-it\r?\n(.*)\nend-of-it\r?\n", heard, re.DOTALL)):
@@ -159,6 +162,23 @@ class Machine:
             assert piece, "the machine's shell is gone"
             heard += piece
         return re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]|\r", "", found[1].decode(errors="replace")).strip()
+
+    def _await_shell(self) -> None:
+        """What is typed before the shell has its terminal is lost."""
+
+        def answers() -> bool:
+            self._shell.sendall(b"\necho it' 'answers\n")
+            try:
+                while b"it answers" not in self._shell.recv(65536):
+                    continue
+            except TimeoutError:
+                return False
+            return True
+
+        self._shell.settimeout(10)
+        wait_for("the shell", answers, BOOT_S)
+        self._shell.settimeout(BOOT_S)
+        self._answered = True
 
     def type(self, *lines: str) -> None:
         """On the shell's terminal, for a program that asks there."""
