@@ -125,12 +125,13 @@ class Hub:
             with contextlib.suppress(WireError):  # Kept in `box_trouble`, for the pages that need it.
                 await self.look_at_box()
 
-    def install(self, path: Path, actor: dict[str, str]) -> None:
-        """Begins an update and holds its stream; what comes of it is told by `box.state`."""
+    def install(self, path: Path, actor: dict[str, str], uploaded: bool) -> None:
+        """Begins an update and holds its stream; what comes of it is told by `box.state`. A bundle that was `uploaded`
+        goes when it was taken; one on a memory stick is its owner's."""
         if self.installing is None or self.installing.done():
-            self.installing = asyncio.create_task(self._install(path, actor), name="update")
+            self.installing = asyncio.create_task(self._install(path, actor, uploaded), name="update")
 
-    async def _install(self, path: Path, actor: dict[str, str]) -> None:
+    async def _install(self, path: Path, actor: dict[str, str], uploaded: bool) -> None:
         place = self._data if self.up or self._keeper is None else self._keeper
         try:
             client = await AsyncClient.connect(place)
@@ -142,7 +143,8 @@ class Hub:
         except WireError as error:
             log.warning("The update was not installed: %s", error)
         finally:
-            path.unlink(missing_ok=True)
+            if uploaded:
+                _removed(path)
             with contextlib.suppress(WireError):
                 await self.look_at_box()
 
@@ -263,3 +265,11 @@ class Hub:
         # Whoever waits now is woken; whoever comes later waits for the next change.
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _removed(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        # The next upload takes its place, and the page's next start removes it.
+        log.warning("%s was installed and could not be removed: %s", path, error.strerror)

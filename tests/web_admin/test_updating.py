@@ -85,6 +85,20 @@ def test_a_bundle_is_uploaded_installed_and_told_of(flashed: Flashed, content: b
     assert flashed.last() == ("box.update", {"path": str(path)})
 
 
+def test_a_bundle_on_a_memory_stick_is_installed_and_stays_there(flashed: Flashed) -> None:
+    stick = flashed.folder / "stick"
+    stick.mkdir()
+    bundle = stick / "linekeep-0.4.0-amd64.raucb"
+    bundle.write_bytes(b"good")
+    flashed.told(update={"offered": [str(bundle)]})
+    (flashed.folder / "go-on").touch()
+    assert flashed.admin.submit("/system/update/install", {"file": str(bundle)}).status_code == 303
+    wait_for("the end", lambda: 'data-testid="waiting"' in flashed.admin.get("/system/update").text)
+    wait_for("its stream", lambda: "data-reload" in flashed.admin.get("/system/update/progress").text)
+    assert flashed.last() == ("box.update", {"path": str(bundle)})
+    assert bundle.read_bytes() == b"good"
+
+
 @pytest.mark.parametrize(
     ("name", "headers", "status"),
     [

@@ -50,12 +50,10 @@ async def install(request: Request) -> Response:
     state = await state_of(request)
     if state.update.running or _begun(request):
         raise PageError(409, "update_runs")
-    path = next((path for path in uploads.held(box.updates) if path.name == wished), None)
-    if path is None and wished in state.update.offered:
-        path = Path(wished)
-    if path is None:
+    held = next((path for path in uploads.held(box.updates) if path.name == wished), None)
+    if held is None and wished not in state.update.offered:
         raise PageError(404, "no_update")
-    box.hub.install(path, visitor_of(request).actor)
+    box.hub.install(held or Path(wished), visitor_of(request).actor, uploaded=held is not None)
     return done(request, PLACE)
 
 
