@@ -61,7 +61,11 @@ class Unlink(Act):
 
 
 class EnterOperation(Act):
-    act: Literal["listen", "export", "search", "sign_in", "sign_out", "sign_in_failed"]
+    act: Literal[
+        "listen", "export", "search", "sign_in", "sign_out", "sign_in_failed",
+        "box.restart", "box.power_off", "box.reset", "box.resume", "box.update",
+    ]  # fmt: skip
+    """The last are what the keeper itself is asked for while no daemon is there."""
     handle: Handle | None = None
     detail: dict[str, Any] = field(default_factory=dict)
 

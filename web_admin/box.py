@@ -87,7 +87,7 @@ class Box:
         self.data = data
         self.https = https
         self.now_ns = now_ns
-        self.hub = Hub(data, keeper, self.hand_over)
+        self.hub = Hub(data, keeper, self.hand_over, self.spooled)
         self.updates = data / "web" / "updates"
         self.spool = data / "web" / "spool"
         self.store = Store(data / "web" / "state", now_ns)
@@ -162,7 +162,11 @@ class Box:
                 return
             except DaemonUnreachableError:
                 log.warning("The daemon went away while an access was entered; it goes to the spool.")
-        await asyncio.to_thread(spool.keep, self.spool, self.now_ns(), act, handle, detail, visitor.actor)
+        await self.spooled(act, detail, visitor.actor, handle)
+
+    async def spooled(self, act: str, detail: dict[str, Any], actor: dict[str, str], handle: str | None = None) -> None:
+        """Kept for the journal until the daemon is there to take it. Raises `SpoolError`."""
+        await asyncio.to_thread(spool.keep, self.spool, self.now_ns(), act, handle, detail, actor)
 
     async def hand_over(self) -> None:
         """What was spooled after the daemon had looked: it is up again, and takes it now. The id tells it apart."""

@@ -5,7 +5,8 @@ looks at it when `changed` is set and sends what its browser has not seen, so th
 and never a backlog. When the daemon goes away the page says so and goes on; the connection is tried again every second.
 
 What concerns the box itself (`box.*`) goes to the daemon, too, which enters it in the journal and hands it on to the
-keeper. While the daemon is down, the keeper itself takes the few of these acts that a box in need has to do.
+keeper. While the daemon is down, the keeper itself takes the few of these acts that a box in need has to do; they are
+entered in the spool before.
 """
 
 import asyncio
@@ -40,15 +41,18 @@ RECENT = 200
 log = logging.getLogger("linekeep.web")
 
 Fields = dict[str, Any]
+Enter = Callable[[str, Fields, dict[str, str]], Awaitable[None]]
+"""Takes an act, its detail and its actor for the journal, durably."""
 
 
 class Hub:
-    def __init__(self, data: Path, keeper: Path | None, found: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, data: Path, keeper: Path | None, found: Callable[[], Awaitable[None]], enter: Enter) -> None:
         """`keeper` is the folder of the keeper's socket, where there is one; `found` is called whenever the daemon is
-        there (again)."""
+        there (again), `enter` before the keeper itself is asked for something."""
         self._data = data
         self._keeper = keeper
         self._found = found
+        self._enter = enter
         self._client: AsyncClient | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
@@ -102,6 +106,8 @@ class Hub:
         except DaemonUnreachableError:
             if self._keeper is None:
                 raise
+        if do != "box.state":
+            await self._enter(do, {name: value for name, value in fields.items() if name != "actor"}, fields["actor"])
         client = await AsyncClient.connect(self._keeper)
         try:
             return await client.call(do, **fields)
@@ -125,14 +131,17 @@ class Hub:
             with contextlib.suppress(WireError):  # Kept in `box_trouble`, for the pages that need it.
                 await self.look_at_box()
 
-    def install(self, path: Path, actor: dict[str, str], uploaded: bool) -> None:
+    async def install(self, path: Path, actor: dict[str, str], uploaded: bool) -> None:
         """Begins an update and holds its stream; what comes of it is told by `box.state`. A bundle that was `uploaded`
         goes when it was taken; one on a memory stick is its owner's."""
+        place = self._data
+        if self._keeper is not None and not self.up:
+            place = self._keeper
+            await self._enter("box.update", {"path": str(path)}, actor)
         if self.installing is None or self.installing.done():
-            self.installing = asyncio.create_task(self._install(path, actor, uploaded), name="update")
+            self.installing = asyncio.create_task(self._install(place, path, actor, uploaded), name="update")
 
-    async def _install(self, path: Path, actor: dict[str, str], uploaded: bool) -> None:
-        place = self._data if self.up or self._keeper is None else self._keeper
+    async def _install(self, place: Path, path: Path, actor: dict[str, str], uploaded: bool) -> None:
         try:
             client = await AsyncClient.connect(place)
             try:

@@ -4,10 +4,12 @@ import getpass
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
+from firmware.keeper.acts import ACTS
+from firmware.requests import EnterOperation
 from firmware.wire import SOCKET_NAME, DaemonError
 from recorder.catalogue import Catalogue
 from tests.box import Box, Process, wait_for
@@ -60,3 +62,10 @@ def test_what_the_keeper_says_is_handed_on_and_its_absence_is_journalled(
     (asked, nothing), (_, failed) = journalled(tmp_path / "data", "box.restart")
     assert (asked, nothing) == (f"console:{getpass.getuser()}", {}), "the kernel says who it was"
     assert "does not answer" in failed["failed"]
+
+
+def test_what_the_keeper_may_be_asked_without_a_daemon_can_be_entered_later() -> None:
+    """By the page and by the command, through the spool."""
+    alone = {do for do, act in ACTS.items() if act.page}
+    entered = get_args(get_type_hints(EnterOperation)["act"])
+    assert alone == {act for act in entered if act.startswith("box.")}

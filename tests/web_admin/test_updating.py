@@ -3,10 +3,12 @@
 import json
 import re
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
 
+from recorder.catalogue import Catalogue
 from tests.box import wait_for
 from tests.web_admin.conftest import PASSWORD
 from tests.web_admin.keeper import RECOVERY_KEY
@@ -155,7 +157,28 @@ def test_in_safe_mode_the_page_asks_the_keeper_itself(flashed: Flashed) -> None:
             "recordings": "keep", "name": "depot", "password": PASSWORD
         }).status_code == 200  # fmt: skip
         assert flashed.admin.get("/system/cards").status_code == 503
+        uploaded(flashed, b"good")
+        (flashed.folder / "go-on").touch()
+        bundle = "linekeep-0.3.0-amd64.raucb"
+        assert flashed.admin.submit("/system/update/install", {"file": bundle}).status_code == 303
+        wait_for("the update", lambda: 'data-testid="waiting"' in flashed.admin.get("/system/update").text)
     finally:
         flashed.box.start()
-    flashed.told(safe_mode={})
+    flashed.told(safe_mode={}, update={})
     wait_for("the box to be well", lambda: not shown())
+    wait_for("the spool to be taken", lambda: not list((flashed.box.data / "web/spool").iterdir()))
+    assert entered_later(flashed) == [
+        ("box.resume", {}), ("box.restart", {}), ("box.reset", {"recordings": "keep"}),
+        ("box.update", {"path": str(flashed.box.data / "web/updates" / bundle)}),
+    ]  # fmt: skip
+
+
+def entered_later(flashed: Flashed) -> list[tuple[str, dict[str, Any]]]:
+    """What the journal has of the box's acts that were asked for while no daemon was there, in their order."""
+    catalogue = Catalogue.open_readonly(flashed.box.data)
+    operations = catalogue.operations(None, 100)
+    catalogue.close()
+    late = [one for one in reversed(operations) if one.act.startswith("box.") and one.detail.pop("spool", None)]
+    assert {one.actor for one in late} == {"user:chief"}
+    assert all(one.detail.pop("utc_ns") < one.utc_ns for one in late)
+    return [(one.act, one.detail) for one in late]

@@ -53,7 +53,7 @@ async def install(request: Request) -> Response:
     held = next((path for path in uploads.held(box.updates) if path.name == wished), None)
     if held is None and wished not in state.update.offered:
         raise PageError(404, "no_update")
-    box.hub.install(held or Path(wished), visitor_of(request).actor, uploaded=held is not None)
+    await box.hub.install(held or Path(wished), visitor_of(request).actor, uploaded=held is not None)
     return done(request, PLACE)
 
 
