@@ -40,19 +40,27 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def signed_in(world: World, browser: Browser, name: str) -> Iterator[Page]:
-    """The wall, as this person sees it who has just signed in. Whatever a test does there, the browser has nothing to
-    complain about and asks nobody but this box."""
+    """The wall, as this person sees it who has just signed in."""
+    with visiting(world.base, browser, name) as page:
+        expect(page.locator("[data-line]")).to_have_count(4)
+        yield page
+
+
+@contextmanager
+def visiting(base: str, browser: Browser, name: str) -> Iterator[Page]:
+    """This person has just signed in. Whatever a test does then, the browser has nothing to complain about and asks
+    nobody but this box."""
     page = browser.new_context(locale="en-GB", viewport={"width": 1280, "height": 900}).new_page()
     page.set_default_timeout(PATIENCE_MS)
     expect.set_options(timeout=PATIENCE_MS)
     page.add_init_script(WATCH)
     seen = Seen(page)
-    page.goto(world.base)
+    page.goto(base)
     page.get_by_test_id("name").fill(name)
     page.get_by_test_id("password").fill(PASSWORD)
     page.get_by_test_id("sign-in-submit").click()
-    expect(page.locator("[data-line]")).to_have_count(4)
+    expect(page.get_by_test_id("nav-lines")).to_be_visible()
     yield page
     assert seen.faults == []
-    assert seen.hosts == {world.base}
+    assert seen.hosts == {base}
     page.context.close()

@@ -243,6 +243,8 @@ def test_a_simulated_card_is_added_its_lines_are_named_and_the_recorder_starts_a
     setup = {"from": "setup"}
     assert admin.submit("/system/cards/simulate", {"lines": "3", **setup}).headers["location"] == "/system/setup/cards"
     assert 'data-testid="pending"' in admin.get("/system/setup/cards").text
+    assert admin.submit("/system/cards/simulate", {"lines": "3", **setup}).status_code == 409
+    assert len(load(flashed.box.data / "linekeep.toml").cards) == 1
     again = admin.submit("/system/cards/recorder", {"step": "cards", **setup})
     assert again.headers["location"] == "/system/setup/cards"
     text = admin.get("/system/setup/cards").text

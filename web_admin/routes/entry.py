@@ -50,7 +50,9 @@ async def setup_form(request: Request) -> Response:
 
 
 async def setup(request: Request) -> Response:
-    """Makes the first account and signs it in; the box is set up next."""
+    """Makes the first account and signs it in; the box is set up next. A form that was sent twice has made it."""
+    if has_people(request):
+        return RedirectResponse("/sign-in", 303)
     box, form, visitor = box_of(request), form_of(request), visitor_of(request)
     name, code = name_of(form.get("name")), str(form.get("code", "")).strip()
     password = str(form.get("password", ""))
@@ -67,7 +69,12 @@ async def setup(request: Request) -> Response:
         return page(request, "setup.html", 422, form=form, faults=faults)
     password_hash = await passwords.hashed(password)
     user = {"name": name, "password_hash": password_hash, "roles": roles, "language": visitor.language}
-    await box.hub.call("setup.finish", code=code, user=user, actor={"kind": "user", "name": name})
+    try:
+        await box.hub.call("setup.finish", code=code, user=user, actor={"kind": "user", "name": name})
+    except DaemonError:
+        if not has_people(request):
+            raise
+        return RedirectResponse("/sign-in", 303)
     box.store.succeeded("setup", address_of(request))
     return await _signed_in(request, name, password_hash, "/system/setup")
 

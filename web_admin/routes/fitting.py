@@ -39,6 +39,8 @@ async def simulate(request: Request) -> Response:
     lines = natural(str(form_of(request).get("lines", "")), MOST_SIMULATED)
     if not lines:
         return await again(request, "cards", {"lines": "cards.lines_fault"})
+    if (await fittings_of(request))["fittings"].cards:
+        raise PageError(409, "card_there")
     await box_of(request).hub.call("card.simulate", lines=lines, actor=visitor_of(request).actor)
     return await _stay(request, Flash("done.cards_taken"))
 

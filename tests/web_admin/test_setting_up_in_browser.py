@@ -1,0 +1,36 @@
+"""The pages under System in a real browser; the keeper is only told of."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.web_admin.browsing import chromium, visiting
+from tests.web_admin.conftest import PASSWORD
+from tests.web_admin.test_setting_up import Flashed, as_it_was, flashed
+
+__all__ = ["as_it_was", "flashed"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(flashed: Flashed, browser: Browser) -> Iterator[Page]:
+    with visiting(flashed.base, browser, "chief") as page:
+        yield page
+
+
+@pytest.mark.browser
+def test_a_form_whose_button_is_pressed_twice_is_sent_once(flashed: Flashed, page: Page) -> None:
+    flashed.told(encryption={"on": True, "means": "tpm"})
+    page.goto(f"{flashed.base}/system/storage")
+    page.get_by_test_id("key-password").fill(PASSWORD)
+    page.get_by_test_id("make-key").dblclick()
+    expect(page.get_by_test_id("recovery-key")).to_be_visible()
+    page.get_by_test_id("nav-lines").click()
+    page.wait_for_url("**/lines")
+    assert [do for do, _ in flashed.asked()].count("box.recovery_key") == 1
