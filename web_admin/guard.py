@@ -46,6 +46,16 @@ def post(path: str, need: Need, handler: Handler) -> Route:
     return Route(path, guarded(need, handler), methods=["POST"], name=f"POST {path} {need.value}")
 
 
+def leads(to: str, need: Need, *paths: str) -> list[Route]:
+    """Where an act's address leads without its form: a browser that loads an act's answer again, or its language
+    button, asks for it so. It is shown the page that the form is on."""
+
+    async def lead(request: Request) -> Response:
+        return RedirectResponse(to.format(**request.path_params), 303)
+
+    return [get(path, need, lead) for path in paths]
+
+
 def upload(path: str, need: Need, handler: Handler) -> Route:
     """A POST whose body is a file: the handler reads it piece by piece. The form's token comes in a header."""
     return Route(path, guarded(need, handler, is_form=False), methods=["POST"], name=f"POST {path} {need.value}")

@@ -192,6 +192,13 @@ def test_a_form_without_its_token_changes_nothing(world: World) -> None:
     assert "Move to trash" in world.first.get(f"/recordings/{world.rows[5].handle}").text
 
 
+def test_every_address_that_an_answer_can_have_may_be_loaded_again() -> None:
+    """But for what answers to a script, and what leads away whatever happens."""
+    loaded = {route.name.split()[1] for route in ROUTES if "GET" in (route.methods or ())}
+    acts = {route.name.split()[1] for route in ROUTES if "POST" in (route.methods or ())}
+    assert acts - loaded == {"/sign-out", "/language", "/lines/{line}/key", "/system/update/upload"}
+
+
 @pytest.mark.parametrize("role", ["nobody", "administrator", "auditor"])
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.name)
 def test_every_route_asks_for_its_role(world: World, route: Route, role: str) -> None:

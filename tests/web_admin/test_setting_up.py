@@ -267,6 +267,25 @@ def test_a_simulated_card_is_added_its_lines_are_named_and_the_recorder_starts_a
     assert admin.submit("/system/cards/drop", {"card": "sim0"}).status_code == 409
 
 
+# Loaded again ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "page"),
+    [
+        ("time", "network"), ("name", "network"), ("ssh", "network"), ("network/confirm", "network"),
+        ("encryption", "storage"), ("encryption/key", "storage"), ("encryption/written", "storage"),
+        ("reset", "storage"), ("restart", "storage"), ("power-off", "storage"), ("lines", "cards"),
+        ("cards/simulate", "cards"), ("cards/driver", "cards"), ("update/install", "update"), ("people/x", "people"),
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_loaded_again_leads_to_its_page(flashed: Flashed, path: str, page: str) -> None:
+    before = len(flashed.asked())
+    again = flashed.admin.get(f"/system/{path}")
+    assert (again.status_code, again.headers["location"]) == (303, f"/system/{page}")
+    assert len(flashed.asked()) == before
+
+
 # Who may --------------------------------------------------------------------------------------------------------------
 
 PAGES = ("network", "update", "update/progress", "storage", "cards", "people", "setup", "setup/done")

@@ -30,6 +30,7 @@ def test_encryption_is_ordered_taken_back_and_its_key_shown_once(flashed: Flashe
     assert "none yet: make one" in flashed.admin.get("/system/storage").text
     shown = flashed.admin.submit("/system/encryption/key", {"password": PASSWORD})
     assert "-".join(re.findall(r"<code>(\w{8})</code>", shown.text)) == RECOVERY_KEY
+    assert 'action="/language"' not in shown.text, "it would take the key away"
     assert shown.headers["cache-control"] == "no-store"
     assert flashed.admin.submit("/system/encryption/written").status_code == 422
     assert flashed.admin.submit("/system/encryption/written", {"written": "1"}).status_code == 303

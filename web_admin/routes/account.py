@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from web_admin import passwords
 from web_admin.box import Flash, box_of, form_of, locale_of, visitor_of
-from web_admin.guard import Need, get, post, set_cookie
+from web_admin.guard import Need, get, leads, post, set_cookie
 from web_admin.render import PageError, done, page
 from web_admin.routes.entry import address_of
 from web_admin.sessions import digest
@@ -64,4 +64,5 @@ routes = [
     get("/account", Need.SIGNED_IN, account),
     post("/account/password", Need.SIGNED_IN, password),
     post("/account/sessions", Need.SIGNED_IN, end_sessions),
+    *leads("/account", Need.SIGNED_IN, "/account/password", "/account/sessions"),
 ]

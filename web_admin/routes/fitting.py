@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from web_admin.box import Flash, box_of, form_of, visitor_of
-from web_admin.guard import Need, get, post
+from web_admin.guard import Need, get, leads, post
 from web_admin.query import natural
 from web_admin.render import PageError, done
 from web_admin.routes.settings import call
@@ -103,4 +103,14 @@ routes = [
     post("/system/cards/driver", Need.ADMINISTRATOR, prepare),
     post("/system/cards/recorder", Need.ADMINISTRATOR, recorder),
     post("/system/lines", Need.ADMINISTRATOR, describe),
+    *leads(
+        "/system/cards",
+        Need.ADMINISTRATOR,
+        "/system/cards/take",
+        "/system/cards/simulate",
+        "/system/cards/drop",
+        "/system/cards/driver",
+        "/system/cards/recorder",
+        "/system/lines",
+    ),
 ]

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from firmware.wire import LineSnapshot, Measurement, Proposal, Verdict
 from web_admin.box import Flash, Learning, box_of, form_of, visitor_of
-from web_admin.guard import Need, get, post
+from web_admin.guard import Need, get, leads, post
 from web_admin.i18n import Locale
 from web_admin.render import PageError, done, page
 from web_admin.routes.lines import line_of
@@ -160,4 +160,11 @@ routes = [
     post("/lines/{line}/learn/again", Need.ADMINISTRATOR, again),
     post("/lines/{line}/learn/apply", Need.ADMINISTRATOR, apply),
     post("/lines/{line}/learn/measure/{step}", Need.ADMINISTRATOR, measure),
+    *leads(
+        "/lines/{line}/learn",
+        Need.ADMINISTRATOR,
+        "/lines/{line}/learn/again",
+        "/lines/{line}/learn/apply",
+        "/lines/{line}/learn/measure/{step}",
+    ),
 ]

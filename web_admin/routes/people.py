@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from web_admin import passwords
 from web_admin.box import Flash, box_of, form_of, visitor_of
-from web_admin.guard import Need, get, post
+from web_admin.guard import Need, get, leads, post
 from web_admin.render import PageError, done, page
 from web_admin.routes.entry import NAME, ROLES, name_of
 
@@ -79,4 +79,5 @@ routes = [
     get(PLACE, Need.ADMINISTRATOR, people),
     post(PLACE, Need.ADMINISTRATOR, add_person),
     post("/system/people/{name}", Need.ADMINISTRATOR, change_person),
+    *leads("/system/people", Need.ADMINISTRATOR, "/system/people/{name}"),
 ]

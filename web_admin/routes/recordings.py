@@ -24,7 +24,7 @@ from recorder.verify import verify_one
 from recorder.wav import RecordingFile, load
 from web_admin import query as search_form
 from web_admin.box import Box, Flash, box_of, form_of, locale_of, visitor_of
-from web_admin.guard import Need, get, post
+from web_admin.guard import Need, get, leads, post
 from web_admin.reasons import started, stopped
 from web_admin.render import PageError, done, page
 from web_admin.sessions import Search
@@ -318,6 +318,7 @@ routes = [
     post("/recordings/search", Need.AUDITOR, search),
     post("/recordings/turn", Need.AUDITOR, turn),
     post("/recordings/trash", Need.AUDITOR, trash),
+    *leads("/recordings", Need.AUDITOR, "/recordings/search", "/recordings/turn", "/recordings/trash"),
     get("/recordings/s/{name}", Need.AUDITOR, results),
     get("/recordings/{handle}", Need.AUDITOR, recording),
     get("/recordings/{handle}/waveform", Need.AUDITOR, waveform),
@@ -327,4 +328,9 @@ routes = [
     post("/recordings/{handle}/tags", Need.AUDITOR, tags),
     post("/recordings/{handle}/unlink", Need.AUDITOR, unlink),
     post("/recordings/{handle}/verify", Need.AUDITOR, verify),
+    *leads(
+        "/recordings/{handle}",
+        Need.AUDITOR,
+        *(f"/recordings/{{handle}}/{act}" for act in ("note", "tags", "unlink", "verify")),
+    ),
 ]

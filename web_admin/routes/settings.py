@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from firmware.wire import DaemonError
 from web_admin.box import Flash, box_of, form_of, visitor_of
-from web_admin.guard import Need, get, post
+from web_admin.guard import Need, get, leads, post
 from web_admin.render import done, page
 from web_admin.routes.showing import again, password_fault, show, state_of, went_well, zones
 
@@ -152,4 +152,13 @@ routes = [
     post("/system/time", Need.ADMINISTRATOR, time),
     post("/system/name", Need.ADMINISTRATOR, name),
     post("/system/ssh", Need.ADMINISTRATOR, ssh),
+    *leads(
+        "/system/network",
+        Need.ADMINISTRATOR,
+        "/system/network/confirm",
+        "/system/network/back",
+        "/system/time",
+        "/system/name",
+        "/system/ssh",
+    ),
 ]

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from web_admin.box import Flash, form_of
-from web_admin.guard import Need, get, post
+from web_admin.guard import Need, get, leads, post
 from web_admin.render import done, page
 from web_admin.routes.settings import call
 from web_admin.routes.showing import again, password_fault, show, state_of, went_well
@@ -92,4 +92,15 @@ routes = [
     post("/system/restart", Need.ADMINISTRATOR, restart),
     post("/system/power-off", Need.ADMINISTRATOR, power_off),
     post("/system/resume", Need.ADMINISTRATOR, resume),
+    *leads(
+        "/system/storage",
+        Need.ADMINISTRATOR,
+        "/system/encryption",
+        "/system/encryption/key",
+        "/system/encryption/written",
+        "/system/reset",
+        "/system/restart",
+        "/system/power-off",
+    ),
+    *leads("/system", Need.ADMINISTRATOR, "/system/resume"),
 ]

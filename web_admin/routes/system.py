@@ -6,7 +6,7 @@ from starlette.responses import Response
 from firmware.wire import AlarmReport, numbered
 from recorder import spool
 from web_admin.box import box_of, visitor_of
-from web_admin.guard import Need, get, post
+from web_admin.guard import Need, get, leads, post
 from web_admin.i18n import Locale
 from web_admin.render import done, page
 
@@ -58,4 +58,5 @@ async def acknowledge(request: Request) -> Response:
 routes = [
     get("/system", Need.ADMINISTRATOR, system),
     post("/system/alarms/{alarm}/acknowledge", Need.ADMINISTRATOR, acknowledge),
+    *leads("/system", Need.ADMINISTRATOR, "/system/alarms/{alarm}/acknowledge"),
 ]

@@ -5,7 +5,7 @@ from starlette.responses import Response
 
 from recorder.model import Query, State
 from web_admin.box import Flash, box_of, form_of, locale_of, visitor_of
-from web_admin.guard import Need, get, post
+from web_admin.guard import Need, get, leads, post
 from web_admin.query import natural
 from web_admin.render import PageError, done, page
 from web_admin.routes.recordings import handles_of
@@ -35,4 +35,5 @@ async def undelete(request: Request) -> Response:
 routes = [
     get("/trash", Need.AUDITOR, trash),
     post("/trash/undelete", Need.AUDITOR, undelete),
+    *leads("/trash", Need.AUDITOR, "/trash/undelete"),
 ]

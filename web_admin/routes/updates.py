@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 
 from web_admin import uploads
 from web_admin.box import Flash, box_of, form_of, locale_of, visitor_of
-from web_admin.guard import Need, get, post, upload
+from web_admin.guard import Need, get, leads, post, upload
 from web_admin.render import PageError, done, page
 from web_admin.routes.showing import show, state_of
 
@@ -75,4 +75,5 @@ routes = [
     upload(f"{PLACE}/upload", Need.ADMINISTRATOR, take),
     post(f"{PLACE}/install", Need.ADMINISTRATOR, install),
     post(f"{PLACE}/remove", Need.ADMINISTRATOR, remove),
+    *leads("/system/update", Need.ADMINISTRATOR, "/system/update/install", "/system/update/remove"),
 ]
