@@ -25,6 +25,7 @@ from recorder.spool import SpoolError
 from web_admin import uploads
 from web_admin.box import Box
 from web_admin.guard import identify
+from web_admin.hub import DaemonSilentError
 from web_admin.render import PageError, error_page
 from web_admin.routes import (
     account,
@@ -81,6 +82,7 @@ def create_app(
     handlers: dict[type[Exception] | int, Callable[..., object]] = {
         PageError: _with(lambda error: error),
         HTTPException: _with(lambda error: PageError(error.status_code, _http_key(error.status_code))),
+        DaemonSilentError: _with(lambda error: PageError(504, "daemon_silent", str(error))),
         DaemonUnreachableError: _with(lambda error: PageError(503, "daemon_down", str(error))),
         DaemonError: _with(_refused),
         WireError: _with(lambda error: PageError(502, "daemon_failed", str(error))),

@@ -34,6 +34,10 @@ from firmware.wire import (
 AGAIN_S = 1.0
 STATUS_EVERY_S = 5.0
 CALL_TIMEOUT_S = 30.0
+PATIENCE_S = {"box.dahdi": 150.0}
+"""Where an act takes longer: the driver of a large card may take two minutes."""
+KEEPER_TAKES = frozenset({"box.state", "box.restart", "box.power_off", "box.reset", "box.resume"})
+"""What the keeper does for the page itself while the daemon is down."""
 BOX_EVERY_S = 30.0
 """How old what is known of the box itself may be; while something goes on there it is asked for with the status."""
 RESTART_PATIENCE_S = 90.0
@@ -41,6 +45,12 @@ RECENT = 200
 log = logging.getLogger("linekeep.web")
 
 Fields = dict[str, Any]
+
+
+class DaemonSilentError(DaemonUnreachableError):
+    """The daemon did not answer in time. It may be doing what it was asked, so nobody else is."""
+
+
 Enter = Callable[[str, Fields, dict[str, str]], Awaitable[None]]
 """Takes an act, its detail and its actor for the journal, durably."""
 
@@ -87,24 +97,28 @@ class Hub:
             await self._client.close()
 
     async def call(self, do: str, **fields: Any) -> Fields:
-        """Ask the daemon. Raises `DaemonError` (it said no) or `DaemonUnreachableError` (it is down)."""
+        """Ask the daemon. Raises `DaemonError` (it said no), `DaemonUnreachableError` (it is down) or
+        `DaemonSilentError`."""
         client = await self._connected()
+        patience_s = PATIENCE_S.get(do, CALL_TIMEOUT_S)
         try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
+            async with asyncio.timeout(patience_s):
                 return await client.call(do, **fields)
         except TimeoutError as error:
-            raise DaemonUnreachableError(
-                f"The daemon did not answer `{do}` within {CALL_TIMEOUT_S:.0f} s. Look at `linekeep status`."
+            raise DaemonSilentError(
+                f"The daemon did not answer `{do}` within {patience_s:.0f} s. Look at `linekeep status`."
             ) from error
 
     # The box itself ---------------------------------------------------------------------------------------------------
 
     async def box_call(self, do: str, **fields: Any) -> Fields:
-        """As `call`; of the keeper itself while the daemon is down."""
+        """As `call`; while the daemon is down, of the keeper itself what it takes."""
         try:
             return await self.call(do, **fields)
+        except DaemonSilentError:
+            raise
         except DaemonUnreachableError:
-            if self._keeper is None:
+            if self._keeper is None or do not in KEEPER_TAKES:
                 raise
         if do != "box.state":
             await self._enter(do, {name: value for name, value in fields.items() if name != "actor"}, fields["actor"])
