@@ -228,6 +228,9 @@ def test_name_and_ssh(flashed: Flashed) -> None:
     assert flashed.admin.submit("/system/ssh", {"on": "1", "keys": KEY, "password": PASSWORD}).status_code == 303
     assert flashed.last() == ("box.ssh", {"on": True, "keys": [KEY]})
     assert 'data-testid="ssh-on"' in flashed.admin.get("/system/network").text
+    ticked = r'name="on" value="1" checked'
+    assert re.search(ticked, flashed.admin.submit("/system/name", {"name": "-"}).text), "another form's fault"
+    assert not re.search(ticked, flashed.admin.submit("/system/ssh", {"keys": "none", "password": PASSWORD}).text)
     operations = Catalogue.open_readonly(flashed.box.data)
     entered = [one.act for one in operations.operations(None, 50) if one.actor == "user:chief"]
     operations.close()
@@ -259,6 +262,12 @@ def test_a_simulated_card_is_added_its_lines_are_named_and_the_recorder_starts_a
     assert lines[1].kind == "extension"
     assert "3 of 3 lines" in admin.get("/system/setup/done").text
     assert admin.submit("/system/lines", {"name-1": "x" * 65}).status_code == 422
+    ticks = {"enabled-2": "1", "enabled-3": "1"}
+    wrong = admin.submit("/system/lines", {**described, **ticks, "enabled-1": "", "name-1": "\u200b"})
+    assert wrong.status_code == 422
+    assert re.findall(r'name="enabled-(\d)" value="1" checked', wrong.text) == ["2", "3"], "as they were ticked"
+    assert admin.submit("/system/lines", {**described, "name-1": " 东门\u3000 值班室 "}).status_code == 303
+    assert load(flashed.box.data / "linekeep.toml").lines[0].name == "东门 值班室"
     assert admin.submit("/system/lines", {"name-1": "x", "kind-1": "nonsense"}).status_code == 400
     assert admin.submit("/system/cards/take").status_code == 409
     assert admin.submit("/system/cards/drop", {"card": "sim0"}).headers["location"] == "/system/cards"

@@ -68,9 +68,11 @@ async def describe(request: Request) -> Response:
         number = str(line.number)
         if f"name-{number}" not in form:
             continue
-        name, kind = str(form[f"name-{number}"]).strip(), str(form.get(f"kind-{number}", line.kind))
+        # A full-width space is none of the printable characters; any space is one space.
+        name = " ".join(str(form[f"name-{number}"]).split())
+        kind = str(form.get(f"kind-{number}", line.kind))
         role, enabled = str(form.get(f"role-{number}", line.role)), form.get(f"enabled-{number}") == "1"
-        if len(name) > LONGEST_NAME or not (name.isprintable() or not name):
+        if len(name) > LONGEST_NAME or not name.isprintable():
             faults[f"name-{number}"] = "cards.name_fault"
         if kind not in KINDS or role not in ROLES:
             raise PageError(400, "bad_request")
