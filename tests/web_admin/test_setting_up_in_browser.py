@@ -34,3 +34,33 @@ def test_a_form_whose_button_is_pressed_twice_is_sent_once(flashed: Flashed, pag
     page.get_by_test_id("nav-lines").click()
     page.wait_for_url("**/lines")
     assert [do for do, _ in flashed.asked()].count("box.recovery_key") == 1
+
+
+NO_ANSWER = "() => { window.fetch = () => Promise.reject(new TypeError('no answer')); }"
+
+
+@pytest.fixture
+def cut_off(flashed: Flashed, browser: Browser) -> Iterator[Page]:
+    """The page's scripts get no answer from now on, as after a change of the certificate."""
+    with visiting(flashed.base, browser, "chief", provoked="no answer") as page:
+        page.goto(f"{flashed.base}/system/storage")
+        page.evaluate(NO_ANSWER)
+        yield page
+
+
+@pytest.mark.browser
+def test_a_page_that_the_script_cannot_reach_is_the_browsers_to_load(cut_off: Page) -> None:
+    cut_off.get_by_test_id("tab-network").click()
+    cut_off.wait_for_url("**/system/network")
+    expect(cut_off.get_by_test_id("part-network")).to_be_visible()
+    cut_off.get_by_test_id("tab-storage").click()
+    expect(cut_off.get_by_test_id("part-power")).to_be_visible()
+
+
+@pytest.mark.browser
+def test_an_act_without_an_answer_says_so(flashed: Flashed, cut_off: Page) -> None:
+    before = len(flashed.asked())
+    cut_off.get_by_test_id("restart").click()
+    expect(cut_off.locator("#notice .bad")).to_contain_text("The box did not answer")
+    expect(cut_off.get_by_test_id("restart")).to_have_css("opacity", "1")
+    assert len(flashed.asked()) == before

@@ -515,5 +515,13 @@ document.addEventListener("htmx:after:swap", (event) => {
   arrived();
 });
 document.addEventListener("htmx:before:cleanup", (event) => { if (event.target.contains?.($("#waveform"))) waveform.forget(); });
+// No answer at all: a box that restarts, or one with a new certificate, which only the browser itself can ask about.
+document.addEventListener("htmx:error", ({ detail: { ctx } }) => {
+  if (!ctx?.request) return;
+  if (ctx.request.method === "GET") { location.assign(ctx.request.action); return; }
+  const place = $("#notice");
+  place.replaceChildren(Object.assign(document.createElement("div"), { className: "notice bad", role: "alert", textContent: place.dataset.lost }));
+  place.scrollIntoView({ block: "nearest" });
+});
 setInterval(() => { tick(); clocks(); countdowns(); }, 1000);
 arrived();
