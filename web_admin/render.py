@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from web_admin import security
 from web_admin.box import Flash, box_of, locale_of, visitor_of
@@ -90,9 +90,16 @@ def done(request: Request, to: str, flash: Flash | None = None) -> Response:
 
 
 def error_page(request: Request, error: PageError) -> Response:
-    """A page; for a request that would replace only a part of one, a notice."""
+    """A page; for a request that would replace only a part of one, a notice; for a script, its words."""
+    if request.headers.get("accept") == "application/json":
+        return JSONResponse({"fault": _words(locale_of(request), error)}, error.status)
     is_part = request.headers.get("hx-request") == "true" and request.headers.get("hx-boosted") != "true"
     if is_part and request.headers.get("hx-history-restore-request") != "true":
         body = fragment("notice.html", {**context(request), "error": error})
         return HTMLResponse(body, error.status, {"HX-Retarget": "#notice", "HX-Reswap": "innerHTML"})
     return page(request, "error.html", error.status, error=error)
+
+
+def _words(locale: Locale, error: PageError) -> str:
+    title, remedy = (locale.t(f"error.{error.key}.{part}") for part in ("title", "remedy"))
+    return " · ".join(part for part in (title, remedy.replace("`", ""), error.detail) if part)

@@ -19,7 +19,8 @@ SPARED_BYTES = 256 << 20
 SYNC_EVERY_BYTES = 8 << 20
 PATIENCE_S = 60.0
 """Between two pieces."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,120}\.raucb")
+ENDING = ".raucb"
+LONGEST_NAME = 120
 _PART = "upload.part"
 
 
@@ -44,8 +45,8 @@ def tidy(folder: Path) -> None:
 
 async def take(folder: Path, name: str, size: int, pieces: AsyncIterator[bytes]) -> Path:
     """The whole file under its name, in place of one that was there before. Raises `UploadError`."""
-    if not NAME.fullmatch(name):
-        raise UploadError("not_a_bundle", name[:120])
+    if not name.endswith(ENDING):
+        raise UploadError("not_a_bundle", name[:LONGEST_NAME])
     if not 0 < size <= LARGEST_BYTES:
         raise UploadError("too_large")
     folder.mkdir(mode=0o770, exist_ok=True)
@@ -61,11 +62,17 @@ async def take(folder: Path, name: str, size: int, pieces: AsyncIterator[bytes])
             if await _written(file.fileno(), size, pieces) != size:
                 raise UploadError("cut_short")
         tidy_others(folder)
-        return part.rename(folder / name)
+        return part.rename(folder / cleaned(name))
     except OSError as error:
         raise UploadError("not_written", error.strerror or "") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def cleaned(name: str) -> str:
+    """What a file is called here, whatever the browser calls it: `linekeep-0.3.0-amd64 (1).raucb` was fetched twice."""
+    stem = re.sub(r"[^A-Za-z0-9._]+", "-", name.removesuffix(ENDING)).strip("-.")[:LONGEST_NAME]
+    return (stem or "update") + ENDING
 
 
 def tidy_others(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from tests.web_admin.browsing import chromium, visiting
 from tests.web_admin.conftest import PASSWORD
@@ -64,3 +64,19 @@ def test_an_act_without_an_answer_says_so(flashed: Flashed, cut_off: Page) -> No
     expect(cut_off.locator("#notice .bad")).to_contain_text("The box did not answer")
     expect(cut_off.get_by_test_id("restart")).to_have_css("opacity", "1")
     assert len(flashed.asked()) == before
+
+
+@pytest.mark.browser
+def test_an_upload_that_is_refused_says_why_and_can_be_sent_again(flashed: Flashed, browser: Browser) -> None:
+    bundle: FilePayload = {"name": "linekeep (1).raucb", "mimeType": "application/octet-stream", "buffer": b"good"}
+    with visiting(flashed.base, browser, "chief", provoked="status of 4") as page:
+        page.goto(f"{flashed.base}/system/update")
+        flashed.told(update={"running": True, "share": 0.2, "step": "copying"})
+        page.get_by_test_id("file").set_input_files(bundle)
+        page.get_by_test_id("upload").click()
+        expect(page.get_by_test_id("upload-fault")).to_contain_text("An update is being installed")
+        flashed.told(update={})
+        page.get_by_test_id("upload").click()
+        expect(page.get_by_test_id("held")).to_contain_text("linekeep-1.raucb")
+        page.get_by_test_id("remove-update").click()
+        expect(page.get_by_test_id("held")).to_have_count(0)

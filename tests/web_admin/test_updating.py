@@ -10,7 +10,7 @@ import pytest
 
 from recorder.catalogue import Catalogue
 from tests.box import wait_for
-from tests.web_admin.conftest import PASSWORD
+from tests.web_admin.conftest import PASSWORD, Person
 from tests.web_admin.keeper import RECOVERY_KEY
 from tests.web_admin.test_setting_up import Flashed, as_it_was, flashed
 
@@ -106,7 +106,6 @@ def test_a_bundle_on_a_memory_stick_is_installed_and_stays_there(flashed: Flashe
     ("name", "headers", "status"),
     [
         ("linekeep.img", {}, 422),
-        ("../x.raucb", {}, 422),
         ("a.raucb", {"Content-Length": "0"}, 422),
         ("a.raucb", {"token": "0" * 64}, 403),
         ("a.raucb", {"Sec-Fetch-Site": "cross-site"}, 403),
@@ -115,6 +114,34 @@ def test_a_bundle_on_a_memory_stick_is_installed_and_stays_there(flashed: Flashe
 def test_what_is_no_bundle_is_not_taken(flashed: Flashed, name: str, headers: dict[str, str], status: int) -> None:
     assert uploaded(flashed, b"" if "Content-Length" in headers else b"content", name, **headers).status_code == status
     assert list((flashed.box.data / "web/updates").glob("*")) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("linekeep-0.3.0-amd64 (1).raucb", "linekeep-0.3.0-amd64-1.raucb"),
+        ("../x.raucb", "x.raucb"),
+        ("升级.raucb", "update.raucb"),
+    ],
+)
+def test_a_bundle_is_kept_under_a_name_that_is_one(flashed: Flashed, name: str, kept: str) -> None:
+    assert uploaded(flashed, b"good", name).json() == {"name": kept}
+    assert [path.name for path in (flashed.box.data / "web/updates").iterdir()] == [kept]
+    assert flashed.admin.submit("/system/update/remove").status_code == 303
+
+
+def test_the_script_that_sends_a_bundle_is_told_in_words_why_not(flashed: Flashed) -> None:
+    script = {"Accept": "application/json"}
+    flashed.told(update={"running": True, "share": 0.2, "step": "copying"})
+    refused = uploaded(flashed, b"good", **script)
+    assert refused.status_code == 409 and refused.json()["fault"].startswith("An update is being installed")
+    assert uploaded(flashed, b"good", token="0" * 64, **script).json()["fault"]
+    stranger = Person(flashed.base)
+    token = stranger.token()
+    headers = {"Sec-Fetch-Site": "same-origin", "X-Form-Token": token, **script}
+    signed_out = stranger.post("/system/update/upload?name=a.raucb", content=b"good", headers=headers)
+    assert signed_out.status_code == 401 and signed_out.json()["fault"]
+    stranger.close()
 
 
 def test_an_upload_can_be_removed_and_what_is_not_there_is_not_installed(flashed: Flashed) -> None:

@@ -409,9 +409,14 @@ const upload = {
     request.open("POST", `${form.dataset.upload}?name=${encodeURIComponent(file.name)}`);
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.setRequestHeader("X-Form-Token", form.elements.csrf.value);
+    request.setRequestHeader("Accept", "application/json");
     request.responseType = "json";
     request.upload.addEventListener("progress", (event) => { bar.value = event.loaded / event.total; });
-    request.addEventListener("load", () => { if (request.status === 200) go("/system/update"); else say(request.response?.fault ?? form.dataset.lost); });
+    request.addEventListener("load", () => {
+      if (request.status === 200) go("/system/update");
+      else if (request.status === 401) location.assign("/");
+      else say(request.response?.fault ?? form.dataset.lost);
+    });
     request.addEventListener("error", () => say(form.dataset.lost));
     button.dataset.words = button.textContent;
     button.textContent = button.dataset.busy;
