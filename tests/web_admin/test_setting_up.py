@@ -190,6 +190,17 @@ def test_what_is_wrong_is_said_where_it_was_typed_and_nothing_is_asked(
     flashed.admin.submit("/system/ssh", {"password": PASSWORD, "keys": ""})
 
 
+def test_a_password_that_has_to_wait_takes_nothing_away_that_was_typed(flashed: Flashed) -> None:
+    before = len(flashed.asked())
+    for fault in ("not your present password", "not your present", "not your present", "Too many wrong passwords"):
+        answer = flashed.admin.submit("/system/ssh", {"on": "1", "keys": KEY, "password": "not mine at all"})
+        assert answer.status_code == 422 and re.search(rf'class="fault"[^>]*>[^<]*{fault}', answer.text)
+        assert KEY.split()[1] in answer.text
+    assert len(flashed.asked()) == before
+    good: dict[str, str | list[str]] = {"password": PASSWORD, "keys": ""}
+    wait_for("the end of the delay", lambda: flashed.admin.submit("/system/ssh", good).status_code == 303)
+
+
 def test_what_is_no_network_is_told(flashed: Flashed) -> None:
     good = {"addresses": ["192.0.2.9/24", "2001:db8::9/64"], "gateways": ["192.0.2.1", "fe80::1"], "dns": []}
     assert network_faults(good) == {}

@@ -17,9 +17,9 @@ from starlette.responses import Response
 
 from firmware.wire import BoxState, Fittings, Scan, WireError, numbered
 from web_admin import passwords
-from web_admin.box import Flash, box_of, form_of, locale_of, visitor_of
+from web_admin.box import Flash, box_of, form_of, visitor_of
 from web_admin.i18n import NS
-from web_admin.render import PageError, done, page
+from web_admin.render import done, page
 from web_admin.routes.entry import address_of
 
 STEPS = ("time", "network", "encryption", "cards", "lines", "done")
@@ -92,11 +92,11 @@ async def went_well(request: Request, step: str, flash: Flash | None = None) -> 
 
 async def password_fault(request: Request) -> str | None:
     """For what cannot be taken back, who is signed in says the password once more. A wrong one delays the next, as it
-    does where one signs in. Raises `PageError`."""
+    does where one signs in."""
     box, visitor, address = box_of(request), visitor_of(request), address_of(request)
     assert visitor.person is not None
-    if wait_s := box.store.wait_s(visitor.name, address):
-        raise PageError(429, "wait", locale_of(request).span(wait_s))
+    if box.store.wait_s(visitor.name, address):
+        return "password.wait"
     box.store.attempted(visitor.name, address)
     given = str(form_of(request).get("password", ""))[: passwords.LONGEST]
     if not await passwords.verified(visitor.person.password_hash, given):
