@@ -225,12 +225,19 @@ def test_a_network_setting_is_tried_confirmed_and_taken_back(flashed: Flashed) -
     assert "https://192.0.2.40/system/network" in tried.text and "https://[2001:db8::40]/" in tried.text
     assert flashed.last()[1]["addresses"] == ["192.0.2.40/24", "2001:db8::40/64"]
     assert 'data-testid="trial-banner"' in flashed.admin.get("/lines").text
-    assert flashed.admin.submit("/system/network/confirm").status_code == 303
+    for shown in (tried.text, flashed.admin.get("/system/setup/cards").text):
+        for act in ("confirm", "back"):
+            form = rf'action="/system/network/{act}"><input[^>]*><input type="hidden" name="from" value="setup">'
+            assert re.search(form, shown), "it goes on with the wizard"
+    assert flashed.admin.submit("/system/network/confirm").headers["location"] == "/system/network"
     assert flashed.last() == ("box.network_confirm", {"reached_at": "127.0.0.1"})
     assert 'data-testid="trial-banner"' not in flashed.admin.get("/lines").text
     assert "console shows the new address" in flashed.admin.submit("/system/network", {"mode": "dhcp"}).text
     assert flashed.admin.submit("/system/network/back").status_code == 303
     assert flashed.last() == ("box.network_back", {})
+    setup: dict[str, str | list[str]] = {"from": "setup"}
+    assert flashed.admin.submit("/system/network/confirm", setup).headers["location"] == "/system/setup/encryption"
+    assert flashed.admin.submit("/system/network/back", setup).headers["location"] == "/system/setup/network"
 
 
 def test_name_and_ssh(flashed: Flashed) -> None:

@@ -26,6 +26,8 @@ def test_encryption_is_ordered_taken_back_and_its_key_shown_once(flashed: Flashe
     assert "One restart is needed" in flashed.admin.get("/system/setup/done").text
     assert flashed.admin.submit("/system/encryption", {"means": "off"}).status_code == 303
     assert flashed.last() == ("box.encrypt", {"means": "off"})
+    back = flashed.admin.submit("/system/encryption", {"means": "off", "from": "setup"})
+    assert back.headers["location"] == "/system/setup/encryption"
     flashed.told(encryption={"on": True, "means": "tpm"})
     assert "none yet: make one" in flashed.admin.get("/system/storage").text
     shown = flashed.admin.submit("/system/encryption/key", {"password": PASSWORD})

@@ -13,7 +13,7 @@ from web_admin.guard import Need, get, leads, post
 from web_admin.query import natural
 from web_admin.render import PageError, done
 from web_admin.routes.settings import call
-from web_admin.routes.showing import again, fittings_of, show, went_well
+from web_admin.routes.showing import again, fittings_of, show, stays, went_well
 
 ROLES = ("tap", "trunk", "station")
 KINDS = ("direct", "trunk", "extension", "handset")
@@ -25,14 +25,9 @@ async def cards_page(request: Request) -> Response:
     return await show(request, "cards")
 
 
-async def _stay(request: Request, flash: Flash | None) -> Response:
-    """Where the act was asked for: what follows it is on the same part."""
-    return done(request, "/system/setup/cards" if form_of(request).get("from") == "setup" else "/system/cards", flash)
-
-
 async def take(request: Request) -> Response:
     await box_of(request).hub.call("card.take", actor=visitor_of(request).actor)
-    return await _stay(request, Flash("done.cards_taken"))
+    return stays(request, "cards", Flash("done.cards_taken"))
 
 
 async def simulate(request: Request) -> Response:
@@ -42,7 +37,7 @@ async def simulate(request: Request) -> Response:
     if (await fittings_of(request))["fittings"].cards:
         raise PageError(409, "card_there")
     await box_of(request).hub.call("card.simulate", lines=lines, actor=visitor_of(request).actor)
-    return await _stay(request, Flash("done.cards_taken"))
+    return stays(request, "cards", Flash("done.cards_taken"))
 
 
 async def drop(request: Request) -> Response:
@@ -51,13 +46,13 @@ async def drop(request: Request) -> Response:
     if not cards or form_of(request).get("card") != cards[-1].name:
         raise PageError(409, "daemon_not_found")
     await box_of(request).hub.call("card.drop", actor=visitor_of(request).actor)
-    return await _stay(request, Flash("done.card_dropped"))
+    return stays(request, "cards", Flash("done.card_dropped"))
 
 
 async def prepare(request: Request) -> Response:
     """DAHDI's own configuration, made by the keeper from what the driver says of its ports."""
     await call(request, "box.dahdi")
-    return await _stay(request, Flash("done.driver_prepared"))
+    return stays(request, "cards", Flash("done.driver_prepared"))
 
 
 async def describe(request: Request) -> Response:

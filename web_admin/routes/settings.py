@@ -17,7 +17,7 @@ from firmware.wire import DaemonError
 from web_admin.box import Flash, box_of, form_of, visitor_of
 from web_admin.guard import Need, get, leads, post
 from web_admin.render import done, page
-from web_admin.routes.showing import again, password_fault, show, state_of, went_well, zones
+from web_admin.routes.showing import again, password_fault, show, state_of, stays, went_well, zones
 
 HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 NAME = re.compile(r"(?!\d+\Z)(?!localhost\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
@@ -108,13 +108,13 @@ async def confirm(request: Request) -> Response:
     server = request.scope.get("server") or ("", 0)
     await call(request, "box.network_confirm", reached_at=str(server[0]).removeprefix("::ffff:").partition("%")[0])
     await state_of(request)
-    return done(request, "/system/network", Flash("done.network_confirmed"))
+    return await went_well(request, "network", Flash("done.network_confirmed"))
 
 
 async def back(request: Request) -> Response:
     await call(request, "box.network_back")
     await state_of(request)
-    return done(request, "/system/network", Flash("done.network_back"))
+    return stays(request, "network", Flash("done.network_back"))
 
 
 async def name(request: Request) -> Response:

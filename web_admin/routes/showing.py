@@ -90,6 +90,11 @@ async def went_well(request: Request, step: str, flash: Flash | None = None) -> 
     return done(request, f"/system/setup/{steps[steps.index(step) + 1]}", flash)
 
 
+def stays(request: Request, step: str, flash: Flash | None = None) -> Response:
+    """The place of this act once more: what was done shows there, or is to be done otherwise."""
+    return done(request, f"/system/{place_of(request, step).replace(' ', '/')}", flash)
+
+
 async def password_fault(request: Request) -> str | None:
     """For what cannot be taken back, who is signed in says the password once more. A wrong one delays the next, as it
     does where one signs in."""

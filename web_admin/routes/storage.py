@@ -10,7 +10,7 @@ from web_admin.box import Flash, form_of
 from web_admin.guard import Need, get, leads, post
 from web_admin.render import done, page
 from web_admin.routes.settings import call
-from web_admin.routes.showing import again, password_fault, show, state_of, went_well
+from web_admin.routes.showing import again, password_fault, show, state_of, stays, went_well
 
 MEANS = ("tpm", "usb", "boot")
 PLACE = "/system/storage"
@@ -32,7 +32,7 @@ async def encrypt(request: Request) -> Response:
         return await again(request, "encryption", faults)
     await call(request, "box.encrypt", means=means)
     if means == "off":
-        return done(request, PLACE, Flash("done.encryption_taken_back"))
+        return stays(request, "encryption", Flash("done.encryption_taken_back"))
     return await went_well(request, "encryption", Flash("done.encryption_ordered"))
 
 
