@@ -80,3 +80,21 @@ def test_an_upload_that_is_refused_says_why_and_can_be_sent_again(flashed: Flash
         expect(page.get_by_test_id("held")).to_contain_text("linekeep-1.raucb")
         page.get_by_test_id("remove-update").click()
         expect(page.get_by_test_id("held")).to_have_count(0)
+
+
+@pytest.mark.browser
+def test_a_recorder_that_starts_again_is_waited_for_in_words(flashed: Flashed, browser: Browser) -> None:
+    with visiting(flashed.base, browser, "chief", provoked="no answer") as page:
+        page.goto(f"{flashed.base}/system/cards")
+        page.get_by_test_id("simulate").click()
+        again = page.get_by_test_id("recorder-again")
+        expect(again).to_be_visible()
+        page.evaluate(NO_ANSWER)
+        again.click()
+        expect(page.locator("#notice .bad")).to_be_visible()
+        expect(again).to_have_text("Start the recorder again")
+        page.reload()
+        again.click()
+        expect(again).to_have_text("Starting …")
+        expect(page.get_by_test_id("flash")).to_be_visible(timeout=120_000)
+        expect(again).to_have_count(0)

@@ -296,6 +296,17 @@ function tick() {
     time.textContent = time.dataset.since ? clock((Date.now() - ahead - Number(time.dataset.since)) / 1000) : "";
 }
 
+// An act that takes its time says so on its button; it has its words back where the form is still there afterwards.
+function busy(button) {
+  button.dataset.words = button.textContent;
+  button.textContent = button.dataset.busy;
+}
+
+function free(button) {
+  if (button.dataset.words) button.textContent = button.dataset.words;
+  delete button.dataset.words;
+}
+
 // A step of the threshold wizard is a form that takes its seconds.
 const measuring = {
   form: null,
@@ -303,8 +314,7 @@ const measuring = {
   begin(form) {
     this.form = form;
     const [button, progress, since] = [$("button", form), $("progress", form), performance.now()];
-    button.dataset.words = button.textContent;
-    button.textContent = button.dataset.busy;
+    busy(button);
     progress.hidden = false;
     // Disabled only after the form has been read.
     setTimeout(() => { if (this.form === form) button.disabled = true; });
@@ -323,7 +333,7 @@ const measuring = {
     if (!form?.isConnected) return;
     const button = $("button", form);
     button.disabled = false;
-    button.textContent = button.dataset.words;
+    free(button);
     $("progress", form).hidden = true;
   },
 };
@@ -401,7 +411,7 @@ const returning = {
 const upload = {
   begin(form) {
     const [file, fault, button, bar] = [$("input[type=file]", form).files[0], $(".fault", form), $("button", form), $("progress", form)];
-    const say = (words) => { fault.textContent = words; fault.hidden = false; button.disabled = false; bar.hidden = true; if (button.dataset.words) button.textContent = button.dataset.words; };
+    const say = (words) => { fault.textContent = words; fault.hidden = false; button.disabled = false; bar.hidden = true; free(button); };
     fault.hidden = true;
     if (!file || !file.name.endsWith(".raucb")) return say(form.dataset.wrong);
     if (file.size === 0 || file.size > Number(form.dataset.largest)) return say(form.dataset.tooLarge);
@@ -418,8 +428,7 @@ const upload = {
       else say(request.response?.fault ?? form.dataset.lost);
     });
     request.addEventListener("error", () => say(form.dataset.lost));
-    button.dataset.words = button.textContent;
-    button.textContent = button.dataset.busy;
+    busy(button);
     button.disabled = true;
     bar.hidden = false;
     request.send(file);
@@ -481,8 +490,14 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("submit", (event) => { if (event.target.dataset.seconds) measuring.begin(event.target); });
+document.addEventListener("htmx:finally:request", (event) => {
+  if (event.target.matches?.("form")) for (const button of $$("button[data-busy]", event.target)) free(button);
+});
 document.addEventListener("submit", (event) => {
-  if (event.target.dataset.upload) { event.preventDefault(); event.stopPropagation(); upload.begin(event.target); }
+  const [button, { upload: place, seconds }] = [$("button[data-busy]", event.target), event.target.dataset];
+  if (place) { event.preventDefault(); event.stopPropagation(); upload.begin(event.target); }
+  // Pressed once more while it is busy, it has its own words to come back to.
+  else if (button && !seconds && !button.dataset.words) busy(button);
 }, true);
 document.addEventListener("click", (event) => {
   const take = event.target.closest("[data-take-zone]");
@@ -524,6 +539,7 @@ document.addEventListener("htmx:before:cleanup", (event) => { if (event.target.c
 document.addEventListener("htmx:error", ({ detail: { ctx } }) => {
   if (!ctx?.request) return;
   if (ctx.request.method === "GET") { location.assign(ctx.request.action); return; }
+  measuring.end();
   const place = $("#notice");
   place.replaceChildren(Object.assign(document.createElement("div"), { className: "notice bad", role: "alert", textContent: place.dataset.lost }));
   place.scrollIntoView({ block: "nearest" });
