@@ -162,29 +162,25 @@ async def prove(place: Place, run: Run) -> bool:
         owed = await proves(place, run, pending)
         if owed:
             message = f"{'; '.join(owed)}. The box goes back to version {pending.from_version}."
+            message = message[:1].upper() + message[1:]
             _close(
                 store,
-                remembered,
-                LastUpdate(
-                    version=pending.version,
-                    outcome="fell_back",
-                    message=message[:1].upper() + message[1:],
-                    utc=update.now(),
-                ),
+                LastUpdate(version=pending.version, outcome="fell_back", message=message, utc=update.now()),
             )
             log.error("version %s has not proved itself: %s", pending.version, "; ".join(owed))
             return False
         message = f"Version {pending.version} has proved itself."
         last = LastUpdate(version=pending.version, outcome="proved", message=message, utc=update.now())
-        _close(store, remembered, last)
+        _close(store, last)
     else:
         env = await menu.read()
         tried = pending is not None and (mended or env.get(f"{pending.slot}_TRY", "0") != "0")
         came_to = outcome(remembered, slot, tried)
         if came_to is not None:
             await menu.bad(other(slot))
-            _close(store, remembered, came_to)
+            _close(store, came_to)
     await menu.good(slot)
+    remembered = store.load()
     held = remembered.slots.get(slot, Held(version=build.version))
     remembered.slots[slot] = msgspec.structs.replace(held, version=build.version)
     store.save(remembered)
@@ -193,7 +189,9 @@ async def prove(place: Place, run: Run) -> bool:
     return True
 
 
-def _close(store: Store, remembered: Remembered, last: LastUpdate) -> None:
+def _close(store: Store, last: LastUpdate) -> None:
+    """What the keeper wrote meanwhile stays."""
+    remembered = store.load()
     remembered.pending, remembered.last, remembered.untold = None, last, True
     if last.outcome != "proved":
         log.error("%s: %s", last.outcome, last.message)
@@ -201,11 +199,11 @@ def _close(store: Store, remembered: Remembered, last: LastUpdate) -> None:
 
 
 async def tell(place: Place) -> None:
-    """The daemon hears once what came of the update; where it is not up in time, at the next start."""
+    """The daemon hears once what came of the update; where it is not up in time, at the next start. Another update may
+    begin meanwhile: what is remembered of it stays."""
     store = Store(place)
-    remembered = store.load()
     until = time.monotonic() + TELL_S
-    while remembered.untold and remembered.last is not None:
+    while (remembered := store.load()).untold and remembered.last is not None:
         fields: Fields = {**msgspec.structs.asdict(remembered.last), "actor": {"kind": "console", "name": "root"}}
         try:
             await asyncio.to_thread(_tell, place, fields)
@@ -215,8 +213,14 @@ async def tell(place: Place) -> None:
                 return
             await asyncio.sleep(LOOK_EVERY_S)
         else:
-            remembered.untold = False
-            store.save(remembered)
+            _told(store, remembered.last)
+
+
+def _told(store: Store, last: LastUpdate) -> None:
+    remembered = store.load()
+    if remembered.last == last:
+        remembered.untold = False
+        store.save(remembered)
 
 
 def _tell(place: Place, fields: Fields) -> None:

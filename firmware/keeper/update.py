@@ -84,6 +84,11 @@ async def install(keeper: Keeping, request: InstallUpdate) -> AsyncGenerator[Fie
     slot = slots.booted(keeper.place)
     if slot is None:
         raise Refusal("refused", "This machine was not started from a slot of the box.", "Flash it with the image.")
+    if (await Menu(keeper.place, keeper.run).read()).get("TRIAL") == slot:
+        # The other slot is the only one that is known to come up.
+        raise Refusal(
+            "busy", "This version is still on trial.", "Wait until it has proved itself or the box has gone back."
+        )
     if _job.running:
         raise Refusal("busy", "An update is being installed already.", "`linekeep update` shows how far it is.")
     source = _allowed(keeper.place.root, request)

@@ -18,7 +18,7 @@ from firmware.keeper import bundle, proof, update
 from firmware.keeper.place import Failed, Place
 from firmware.keeper.proof import Look
 from firmware.keeper.service import Admitted, Keeper
-from firmware.keeper.slots import Menu, Pending, Remembered, Store
+from firmware.keeper.slots import Held, Menu, Pending, Remembered, Store
 from tests.box import Box
 from tests.firmware.test_box_commands import CONSOLE, NO_CARD, journalled
 from tests.firmware.test_keeper import place
@@ -188,6 +188,27 @@ def test_a_user_of_the_page_installs_uploads_alone_and_no_link(tmp_path: Path) -
     assert asyncio.run(installed(keeper, uploads / "linekeep-0.3.0-amd64.raucb", "user"))[-1]["event"] == "end"
 
 
+def test_a_version_on_trial_does_not_give_up_the_one_that_the_box_would_go_back_to(tmp_path: Path) -> None:
+    programs = Programs()
+    keeper = box(tmp_path / "root", programs)
+    (keeper.place.root / "proc/cmdline").write_text("quiet rauc.slot=B\n")
+    menu, store = Menu(keeper.place, programs), Store(keeper.place)
+    store.save(Remembered(pending=PENDING))
+
+    async def asked() -> dict[str, str]:
+        await menu.mend("A", "")
+        await menu.activate("B")
+        with pytest.raises(Refusal, match="still on trial") as refused:
+            await installed(keeper, a_file(tmp_path))
+        assert refused.value.code == "busy"
+        return await menu.read()
+
+    told = asyncio.run(asked())
+    assert (told["TRIAL"], told["A_OK"], told["ORDER"]) == ("B", "1", "B A")
+    assert store.load() == Remembered(pending=PENDING)
+    assert not any(ran.startswith("rauc") for ran in programs.ran)
+
+
 PENDING = Pending(
     slot="B", version="0.3.0", from_version="0.2.0", phase="activated", began_utc="2026-11-22T12:00:00Z",
     failed_units=["old.service"], cards={"sim0": "running", "dahdi0": "alarm"},
@@ -230,6 +251,37 @@ def test_the_version_before_says_what_the_update_came_to(phase: str, tries: int,
     remembered = store.load()
     assert remembered.last is not None and remembered.last.outcome == came_to
     assert (remembered.pending, remembered.untold) == (None, True)
+
+
+def test_what_the_keeper_remembers_during_the_proof_and_its_telling_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = Programs()
+    keeper = box(tmp_path / "root", programs)
+    (keeper.place.root / "proc/cmdline").write_text("quiet rauc.slot=B\n")
+    store = Store(keeper.place)
+    store.save(Remembered(pending=PENDING))
+    next_one = msgspec.structs.replace(PENDING, slot="A", version="0.4.0", phase="installing")
+
+    async def proves(*_: object) -> list[str]:
+        store.save(msgspec.structs.replace(store.load(), slots={"A": Held(version="0.2.0")}))
+        return []
+
+    def hears(*_: object) -> None:
+        store.save(msgspec.structs.replace(store.load(), pending=next_one, last=None, untold=False))
+
+    async def start() -> bool:
+        await Menu(keeper.place, programs).mend("B", "")
+        good = await proof.prove(keeper.place, programs)
+        assert (remembered := store.load()).last is not None and remembered.last.outcome == "proved"
+        await proof.tell(keeper.place)
+        return good
+
+    monkeypatch.setattr(proof, "proves", proves)
+    monkeypatch.setattr(proof, "_tell", hears)
+    assert asyncio.run(start())
+    assert store.load().slots == {"A": Held(version="0.2.0"), "B": Held(version="0.2.0")}
+    assert store.load().pending == next_one
 
 
 def test_a_boot_menu_that_was_torn_is_made_anew_with_the_slot_that_runs(tmp_path: Path) -> None:
