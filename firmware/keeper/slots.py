@@ -117,12 +117,8 @@ class Menu:
                 return False
         except Failed as error:
             log.error("GRUB's environment cannot be read, it is made anew: %s", error)
-        away = other(slot)
         await self.run("grub-editenv", self._path, "create")
-        await self.write(
-            ORDER=f"{slot} {away}", machine_id=machine_id, TRIAL="",
-            **{f"{slot}_OK": "1", f"{slot}_TRY": "0", f"{away}_OK": "0", f"{away}_TRY": "0"},
-        )  # fmt: skip
+        await self.write(machine_id=machine_id, **_alone(slot))
         return True
 
     # What RAUC's own marks would write, without its service, which a box that is barely up may not start in time.
@@ -131,9 +127,22 @@ class Menu:
         """It came up; nothing is on trial."""
         await self.write(**{f"{slot}_OK": "1", f"{slot}_TRY": "0", "TRIAL": ""})
 
+    async def alone(self, slot: Slot) -> None:
+        """It is good, the other may be written. One write: at no moment is there nothing to start, or something on
+        trial that is being given up."""
+        await self.write(**_alone(slot))
+
     async def bad(self, slot: Slot) -> None:
         await self.write(**{f"{slot}_OK": "0", f"{slot}_TRY": "0"})
 
     async def activate(self, slot: Slot) -> None:
         """It starts next, on trial."""
         await self.write(**{f"{slot}_OK": "1", f"{slot}_TRY": "0", "ORDER": f"{slot} {other(slot)}", "TRIAL": slot})
+
+
+def _alone(slot: Slot) -> dict[str, str]:
+    away = other(slot)
+    return {
+        f"{slot}_OK": "1", f"{slot}_TRY": "0", f"{away}_OK": "0", f"{away}_TRY": "0",
+        "ORDER": f"{slot} {away}", "TRIAL": "",
+    }  # fmt: skip

@@ -55,6 +55,8 @@ class _Job:
     """The update that goes on, or the last one."""
 
     running: bool = False
+    version: str = ""
+    """Of the bundle, once it is read."""
     step: Step = ""
     share: float = 0.0
     refused: Refusal | None = None
@@ -121,7 +123,7 @@ async def _run(keeper: Keeping, job: _Job, source: Path, slot: Slot, actor: str)
     except (Refusal, Failed, OSError) as error:
         refusal = job.refused = error if isinstance(error, Refusal) else not_done(source.name, error)
         log.error("The update was not installed: %s %s", refusal.message, refusal.remedy)
-        _remember_failure(store, refusal)
+        await _remember_failure(keeper, store, job.version, refusal)
     else:
         log.info("version %s is installed; it starts with the next start of the box", version)
     finally:
@@ -129,16 +131,28 @@ async def _run(keeper: Keeping, job: _Job, source: Path, slot: Slot, actor: str)
         job.changed.set()
 
 
-def _remember_failure(store: Store, refusal: Refusal) -> None:
+async def _remember_failure(keeper: Keeping, store: Store, version: str, refusal: Refusal) -> None:
+    """What was installed before and waits for its restart still has to prove itself then, if the menu starts it."""
     remembered = store.load()
-    version = remembered.pending.version if remembered.pending else ""
     message = f"{refusal.message} {refusal.remedy}".strip()
-    remembered.pending, remembered.untold = None, False
+    if not await _starts_next(keeper, remembered.pending):
+        remembered.pending = None
+    remembered.untold = False
     remembered.last = LastUpdate(version=version, outcome="failed", message=message, utc=now())
     try:
         store.save(remembered)
     except OSError as error:
         log.error("What came of the update is not remembered: %s", error)
+
+
+async def _starts_next(keeper: Keeping, pending: Pending | None) -> bool:
+    if pending is None or pending.phase != "activated":
+        return False
+    try:
+        return (await Menu(keeper.place, keeper.run).read()).get("TRIAL") == pending.slot
+    except Failed as error:
+        log.error("Whether version %s starts next cannot be said: %s", pending.version, error)
+        return True
 
 
 async def _install(keeper: Keeping, job: _Job, source: Path, slot: Slot, actor: str, store: Store) -> str:
@@ -151,6 +165,7 @@ async def _install(keeper: Keeping, job: _Job, source: Path, slot: Slot, actor: 
         await asyncio.to_thread(_copy, source, copy, job)
         job.at("checking")
         offered = await bundle.read(run, copy, source.name, own.development)
+        job.version = offered.build.version
         bundle.judge(offered, source.name, _slot_bytes(place.root, target))
         before = await asyncio.to_thread(_cards_now, place.root / DATA)
         failed = await failed_units(keeper)
@@ -158,10 +173,10 @@ async def _install(keeper: Keeping, job: _Job, source: Path, slot: Slot, actor: 
             slot=target, version=offered.build.version, from_version=own.version, phase="installing", began_utc=now(),
             actor=actor, failed_units=failed, cards=before,
         )  # fmt: skip
-        _remember(store, pending)
         menu = Menu(place, run)
-        # What runs now must be good before the other is given up, else nothing is left to go back to.
-        await menu.good(slot)
+        # First the menu: a version that waits in the other slot, void from here on, must not start as if it were good.
+        await menu.alone(slot)
+        _remember(store, pending)
         job.at("installing")
         await _write(keeper, job, copy, target, offered.image_bytes)
         job.at("examining")

@@ -88,9 +88,12 @@ class Programs:
         } | changed  # fmt: skip
         self.inside = BUILD | {"formats": msgspec.to_builtins(FORMATS)}
         self.refuses = ""
+        self.breaks = ""
 
     async def __call__(self, *words: str, patience_s: float = 30.0) -> str:
         self.ran.append(" ".join(word for word in words if not word.startswith("/")))
+        if self.breaks and self.ran[-1].startswith(self.breaks):
+            raise Failed("the power is not what it was")
         match words[:2]:
             case ["grub-editenv", _]:
                 done = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
@@ -186,6 +189,39 @@ def test_a_user_of_the_page_installs_uploads_alone_and_no_link(tmp_path: Path) -
         asyncio.run(installed(keeper, link, "user"))
     shutil.move(tmp_path / "linekeep-0.3.0-amd64.raucb", uploads)
     assert asyncio.run(installed(keeper, uploads / "linekeep-0.3.0-amd64.raucb", "user"))[-1]["event"] == "end"
+
+
+def test_a_second_update_that_is_refused_leaves_the_first_its_trial(tmp_path: Path) -> None:
+    programs = Programs()
+    keeper = box(tmp_path / "root", programs)
+    file = a_file(tmp_path)
+    asyncio.run(installed(keeper, file))
+    programs.refuses = "Bundle format 'plain' not allowed"
+    with pytest.raises(Refusal, match="verity"):
+        asyncio.run(installed(keeper, file))
+    remembered, state = Store(keeper.place).load(), asyncio.run(update.state(keeper))
+    assert remembered.pending is not None
+    assert (remembered.pending.version, remembered.pending.phase) == ("0.3.0", "activated")
+    assert (state["update"].waiting, state["update"].last.outcome) == ("0.3.0", "failed")
+    assert asyncio.run(Menu(keeper.place, programs).read())["TRIAL"] == "B"
+
+
+@pytest.mark.parametrize("torn", ["rauc install", "grub-editenv set B_OK=1"])
+def test_what_a_second_update_has_begun_to_write_over_is_not_started(torn: str, tmp_path: Path) -> None:
+    programs = Programs()
+    keeper = box(tmp_path / "root", programs)
+    file = a_file(tmp_path)
+    asyncio.run(installed(keeper, file))
+    programs.breaks, programs.ran = torn, []
+    with pytest.raises(Refusal, match="was not installed"):
+        asyncio.run(installed(keeper, file))
+    begun = next(ran for ran in programs.ran if ran.startswith("grub-editenv set"))
+    assert begun == "grub-editenv set A_OK=1 A_TRY=0 B_OK=0 B_TRY=0 ORDER=A B TRIAL=", "in one write"
+    told, remembered = asyncio.run(Menu(keeper.place, programs).read()), Store(keeper.place).load()
+    assert (told["ORDER"], told["A_OK"], told["B_OK"], told["TRIAL"]) == ("A B", "1", "0", "")
+    assert remembered.pending is None and remembered.last is not None
+    assert (remembered.last.outcome, remembered.last.version) == ("failed", "0.3.0")
+    assert asyncio.run(update.state(keeper))["update"].waiting == ""
 
 
 def test_a_version_on_trial_does_not_give_up_the_one_that_the_box_would_go_back_to(tmp_path: Path) -> None:
