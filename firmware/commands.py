@@ -218,8 +218,10 @@ class Commands:
         if peer.uid not in (0, os.getuid()):
             raise Refusal("refused", "What came of an update is told by the box itself.", "See box.state.")
         detail: Fields = {"version": request.version, "outcome": request.outcome, "message": request.message}
-        # Between the restart that was asked for and the daemon's own start nothing was recorded.
-        asked_for = [one.utc_ns for one in self._box.catalogue.operations(limit=200) if one.act == "box.restart"]
+        # Between the restart that was asked for and the daemon's own start nothing was recorded. What was asked of the
+        # keeper itself carries its own time.
+        restarts = [one for one in self._box.catalogue.operations(limit=200) if one.act == "box.restart"]
+        asked_for = [one.detail.get("utc_ns", one.utc_ns) for one in restarts]
         if asked_for:
             detail["unrecorded"] = {"from_utc_ns": asked_for[0], "to_utc_ns": self._box.started_utc_ns}
         await self._ledger(lambda ledger: ledger.operation("update.outcome", "system", None, detail))

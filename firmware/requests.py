@@ -15,6 +15,11 @@ Handle = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
 Handles = Annotated[list[Handle], Meta(min_length=1, max_length=500)]
 LineNumber = Annotated[int, Meta(ge=1)]
 Dialled = Annotated[str, Meta(pattern="^[0-9*#]{1,20}$")]
+Access = Literal[
+    "listen", "export", "search", "sign_in", "sign_out", "sign_in_failed",
+    "box.restart", "box.power_off", "box.reset", "box.resume", "box.update",
+]  # fmt: skip
+"""The last are what the keeper itself is asked for while no daemon is there."""
 Interval = Annotated[int, Meta(ge=200, le=5000)]
 
 
@@ -60,14 +65,15 @@ class Unlink(Act):
     handle: Handle
 
 
-class EnterOperation(Act):
-    act: Literal[
-        "listen", "export", "search", "sign_in", "sign_out", "sign_in_failed",
-        "box.restart", "box.power_off", "box.reset", "box.resume", "box.update",
-    ]  # fmt: skip
-    """The last are what the keeper itself is asked for while no daemon is there."""
+class Operation(Act):
+    """What the journal is told of something that the daemon does not do itself."""
+
     handle: Handle | None = None
     detail: dict[str, Any] = field(default_factory=dict)
+
+
+class EnterOperation(Operation, kw_only=True):
+    act: Access
 
 
 class Accept(Act):

@@ -1,27 +1,35 @@
 """The daemon as it is started on a box: a process of its own, real sockets, a real data folder."""
 
+import errno
 import resource
 import shutil
 import signal
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import msgspec
 import pytest
 
+from firmware import spool
+from firmware.clock import SystemClock
 from firmware.sheet.sealed import PURPOSE
 from firmware.wire import Client, DaemonError, Status
 from recorder import identity
+from recorder import spool as kept
 from recorder.catalogue import Catalogue
+from recorder.ledger import Ledger
 from recorder.model import Query, Recording, State, StopReason
 from recorder.spool import LONGEST_DETAIL
 from recorder.wav import load
 from tests.box import Box, Process, wait_for
 from tests.material import stretch, write_wav
 
+CONSOLE = {"kind": "console", "name": "root"}
 ME = {"kind": "user", "name": "wang"}
 CARD = '[[card]]\nlines = 4\nscenario = "none"\n'
 
@@ -268,13 +276,16 @@ def test_a_killed_daemon_comes_back_with_an_alarm_and_the_spool_is_taken(tmp_pat
         handle = box.call("key", line=1, on=True, actor=ME)["handle"]
         wait_for("audio on the disk", lambda: box.call("status")["writer"]["written_bytes"] > 12_000)
         box.kill()
-        spool = tmp_path / "web" / "spool"
-        spool.mkdir(parents=True)
+        folder = tmp_path / "web" / "spool"
+        folder.mkdir(parents=True)
         access = {"id": "a1", "utc_ns": 5, "act": "listen", "handle": handle, "detail": {}, "actor": ME}
-        (spool / "1-a1.json").write_bytes(msgspec.json.encode(access))
-        (spool / "2-a2.json").write_text("{")
+        (folder / "1-a1.json").write_bytes(msgspec.json.encode(access))
+        (folder / "2-a2.json").write_text("{")
         endless = {**access, "id": "a3", "detail": {"words": "x" * LONGEST_DETAIL}}
-        (spool / "3-a3.json").write_bytes(msgspec.json.encode(endless))
+        (folder / "3-a3.json").write_bytes(msgspec.json.encode(endless))
+        resumed = {**access, "id": "a4", "utc_ns": 6, "act": "box.resume", "handle": None, "actor": CONSOLE}
+        (folder / "4-a4.json").write_bytes(msgspec.json.encode(resumed))
+        (folder / "5-a5.json").write_bytes(msgspec.json.encode({**resumed, "id": "a5", "act": "box.dance"}))
         box.start()
         alarms = {(alarm["code"], alarm["object"]): alarm for alarm in box.call("alarm.list")["alarms"]}
         assert alarms["recovered", "recordings"]["values"] == {"count": 1}
@@ -284,9 +295,31 @@ def test_a_killed_daemon_comes_back_with_an_alarm_and_the_spool_is_taken(tmp_pat
         assert (row.handle, row.stop_reason, row.recovered) == (handle, StopReason.RECOVERED, True)
         catalogue = Catalogue.open_readonly(tmp_path)
         (heard,) = [entry for entry in catalogue.operations(handle) if entry.act == "listen"]
+        (helped,) = [entry for entry in catalogue.operations() if entry.act == "box.resume"]
         catalogue.close()
         assert (heard.actor, heard.detail["utc_ns"]) == ("user:wang", 5)
-        assert sorted(path.name for path in spool.iterdir()) == ["2-a2.json", "3-a3.json"]
+        assert (helped.actor, helped.detail) == ("console:root", {"spool": "a4", "utc_ns": 6})
+        assert sorted(path.name for path in folder.iterdir()) == ["2-a2.json", "3-a3.json", "5-a5.json"]
+
+
+def test_an_access_that_cannot_be_removed_is_told_and_entered_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "web" / "spool"
+    path = kept.keep(folder, 5, "search", None, {"text": "pump"}, CONSOLE)
+
+    def refused(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    with closing(Ledger.open(tmp_path, SystemClock(), Random(1))) as ledger:
+        with monkeypatch.context() as folder_of_somebody_else:
+            folder_of_somebody_else.setattr(Path, "unlink", refused)
+            for _ in range(2):
+                [(left, why)] = spool.take(ledger, folder)
+                assert left == path and "cannot be removed: Permission denied" in why
+        assert spool.take(ledger, folder) == []
+        assert [entry.actor for entry in ledger.catalogue.operations() if entry.act == "search"] == ["console:root"]
+    assert not path.exists()
 
 
 def test_a_broken_journal_is_an_alarm_and_recording_goes_on(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from firmware.keeper.place import Failed, Place
 from firmware.keeper.proof import Look
 from firmware.keeper.service import Admitted, Keeper
 from firmware.keeper.slots import Held, Menu, Pending, Remembered, Store
+from recorder import spool
 from tests.box import Box
 from tests.firmware.test_box_commands import CONSOLE, NO_CARD, journalled
 from tests.firmware.test_keeper import place
@@ -344,13 +345,16 @@ def test_what_is_remembered_may_be_torn(tmp_path: Path) -> None:
 
 def test_the_daemon_is_told_once_and_raises_an_alarm_where_the_box_went_back(tmp_path: Path) -> None:
     told = {"version": "0.3.0", "message": "No page.", "utc": "2026-11-22T12:00:00Z", "actor": CONSOLE}
+    spool.keep(tmp_path / "web/spool", 5, "box.restart", None, {}, CONSOLE)
     with Box(tmp_path, NO_CARD) as running:
         running.call("update.outcome", outcome="proved", **told)
         assert "update_fell_back" not in [alarm["code"] for alarm in running.call("alarm.list")["alarms"]]
         running.call("update.outcome", outcome="fell_back", **told)
         (alarm,) = (one for one in running.call("alarm.list")["alarms"] if one["code"] == "update_fell_back")
         assert alarm["values"] == {"version": "0.3.0", "reason": "No page."}
-        assert [detail["outcome"] for _, detail in journalled(tmp_path, "update.outcome")] == ["proved", "fell_back"]
+        entered = [detail for _, detail in journalled(tmp_path, "update.outcome")]
+        assert [detail["outcome"] for detail in entered] == ["proved", "fell_back"]
+        assert entered[0]["unrecorded"]["from_utc_ns"] == 5, "the keeper was asked for it, without a daemon"
 
 
 def started(environment: dict[str, str], times: int) -> str:

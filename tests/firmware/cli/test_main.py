@@ -178,6 +178,16 @@ def test_an_access_without_a_daemon_is_kept_for_it(tmp_path: Path) -> None:
     assert access["actor"]["kind"] == "console" and access["actor"]["name"]
 
 
+def test_on_a_box_the_daemon_may_remove_what_the_command_of_root_has_kept(tmp_path: Path) -> None:
+    python = tmp_path / "python3"
+    python.write_text("#!/bin/sh\numask\n")
+    python.chmod(0o755)
+    command = ROOT / "image/root/usr/bin/linekeep"
+    words = ["sh", "-c", f"umask 022; PATH={tmp_path}:$PATH exec {command} search"]
+    told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert int(told, 8) == 0o007, "its group may write there"
+
+
 def test_an_access_that_the_journal_would_not_take_stops_the_act_at_once(tmp_path: Path) -> None:
     with pytest.raises(Failure, match=r"at most 16384 do\. Nothing was done"):
         Box(tmp_path).operation("search", None, {"text": "泵" * 6000})
