@@ -6,7 +6,8 @@ before the update or better, what runs delivers, the page answers over TLS, and 
 Where that is not so within `PATIENCE_S`, or the daemon gives up earlier, this ends with an error; then
 `linekeep-give-up.service` takes the slot out of the menu and restarts the box, which comes up in the version before.
 That service needs none of our Python, and a timer starts it too, so that a root in which nothing works goes back as
-well; three starts that end in a panic or a power cut have GRUB go back.
+well; three starts that end in a panic or a power cut have GRUB go back. It leaves a proved slot as well after three
+starts that did not come this far; the other one then says so, and is the first from there on.
 
 What came of an update is remembered, and told to the daemon, which enters it in the journal and raises an alarm when
 the box has gone back.
@@ -21,7 +22,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -155,30 +156,13 @@ async def prove(place: Place, run: Run) -> bool:
     menu, store = Menu(place, run), Store(place)
     machine_id = (place.root / "etc/machine-id").read_text(encoding="ascii").strip()
     mended = await menu.mend(slot, machine_id)
-    remembered = store.load()
     build = msgspec.json.decode((place.home / "build.json").read_bytes(), type=bundle.Build)
-    pending = remembered.pending
+    pending = store.load().pending
     if pending is not None and pending.slot == slot and pending.phase == "activated":
-        owed = await proves(place, run, pending)
-        if owed:
-            message = f"{'; '.join(owed)}. The box goes back to version {pending.from_version}."
-            message = message[:1].upper() + message[1:]
-            _close(
-                store,
-                LastUpdate(version=pending.version, outcome="fell_back", message=message, utc=update.now()),
-            )
-            log.error("version %s has not proved itself: %s", pending.version, "; ".join(owed))
+        if not await _on_trial(place, run, store, pending):
             return False
-        message = f"Version {pending.version} has proved itself."
-        last = LastUpdate(version=pending.version, outcome="proved", message=message, utc=update.now())
-        _close(store, last)
     else:
-        env = await menu.read()
-        tried = pending is not None and (mended or env.get(f"{pending.slot}_TRY", "0") != "0")
-        came_to = outcome(remembered, slot, tried)
-        if came_to is not None:
-            await menu.bad(other(slot))
-            _close(store, came_to)
+        await _settle(menu, store, slot, build.version, mended)
     await menu.good(slot)
     remembered = store.load()
     held = remembered.slots.get(slot, Held(version=build.version))
@@ -187,6 +171,41 @@ async def prove(place: Place, run: Run) -> bool:
     await run("systemctl", "stop", "linekeep-give-up.timer")
     log.info("version %s in slot %s is good", build.version, slot)
     return True
+
+
+async def _on_trial(place: Place, run: Run, store: Store, pending: Pending) -> bool:
+    """The version on trial in this slot: has it proved itself?"""
+    owed = await proves(place, run, pending)
+    message = f"Version {pending.version} has proved itself."
+    if owed:
+        message = f"{'; '.join(owed)}. The box goes back to version {pending.from_version}."
+        message = message[:1].upper() + message[1:]
+        log.error("version %s has not proved itself: %s", pending.version, "; ".join(owed))
+    came_to: Literal["fell_back", "proved"] = "fell_back" if owed else "proved"
+    _close(store, LastUpdate(version=pending.version, outcome=came_to, message=message, utc=update.now()))
+    return not owed
+
+
+async def _settle(menu: Menu, store: Store, slot: Slot, version: str, mended: bool) -> None:
+    """Nothing is on trial in this slot: what became of the other?"""
+    env, remembered, away = await menu.read(), store.load(), other(slot)
+    pending = remembered.pending
+    tried = pending is not None and (mended or env.get(f"{pending.slot}_TRY", "0") != "0")
+    came_to = outcome(remembered, slot, tried)
+    if came_to is not None:
+        await menu.bad(away)
+        _close(store, came_to)
+    elif env.get("ORDER", "").startswith(away) and env.get(f"{away}_OK") == "1":
+        # It was good, and the menu has left it all the same.
+        await menu.first(slot)
+        _close(store, left(remembered, away, version))
+
+
+def left(remembered: Remembered, away: Slot, version: str) -> LastUpdate:
+    """What is said of a slot that came up once, and then did not in three starts."""
+    held = remembered.slots.get(away, Held(version=""))
+    message = f"Slot {away} was started three times and did not come up; slot {other(away)} runs, version {version}."
+    return LastUpdate(version=held.version, outcome="fell_back", message=message, utc=update.now())
 
 
 def _close(store: Store, last: LastUpdate) -> None:

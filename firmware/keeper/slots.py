@@ -135,6 +135,10 @@ class Menu:
     async def bad(self, slot: Slot) -> None:
         await self.write(**{f"{slot}_OK": "0", f"{slot}_TRY": "0"})
 
+    async def first(self, slot: Slot) -> None:
+        """It starts from now on; the other has its three starts should this one fail."""
+        await self.write(**{"ORDER": f"{slot} {other(slot)}", f"{other(slot)}_TRY": "0"})
+
     async def activate(self, slot: Slot) -> None:
         """It starts next, on trial."""
         await self.write(**{f"{slot}_OK": "1", f"{slot}_TRY": "0", "ORDER": f"{slot} {other(slot)}", "TRIAL": slot})

@@ -290,6 +290,33 @@ def test_the_version_before_says_what_the_update_came_to(phase: str, tries: int,
     assert (remembered.pending, remembered.untold) == (None, True)
 
 
+def test_a_good_slot_that_the_menu_has_left_is_told_and_no_longer_the_first(tmp_path: Path) -> None:
+    programs = Programs()
+    keeper = box(tmp_path / "root", programs)
+    store, menu = Store(keeper.place), Menu(keeper.place, programs)
+    store.save(Remembered(slots={"B": Held(version="0.3.0")}))
+
+    async def start(environment: dict[str, str]) -> dict[str, str]:
+        await menu.mend("A", "")
+        await menu.write(**environment)
+        assert await proof.prove(keeper.place, programs)
+        return await menu.read()
+
+    told = asyncio.run(start(BOTH | {"A_TRY": "1", "B_TRY": "3"}))
+    assert {name: told[name] for name in BOTH} == BOTH | {"ORDER": "A B"}
+    remembered = store.load()
+    assert remembered.last is not None and remembered.untold
+    assert (remembered.last.outcome, remembered.last.version) == ("fell_back", "0.3.0")
+    assert remembered.last.message == (
+        "Slot B was started three times and did not come up; slot A runs, version 0.2.0."
+    )
+    store.save(Remembered())
+    asyncio.run(start({"A_TRY": "1"}))
+    assert store.load().last is None, "it is said once"
+    asyncio.run(start(BOTH | {"B_OK": "0"}))
+    assert store.load().last is None, "a slot that was given up is not left anew"
+
+
 def test_what_the_keeper_remembers_during_the_proof_and_its_telling_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
