@@ -59,11 +59,11 @@ def shortcomings(pending: Pending, first: Look, second: Look) -> list[str]:
     owed = list(second.missing)
     if second.version and second.version != pending.version:
         owed.append(f"the daemon is version {second.version}")
-    for name, before in pending.cards.items() if second.version else ():
-        now = second.cards.get(name, "missing")
+    for name, now in second.cards.items():
+        # One that is broken stands in the configuration, and so here; one that was taken out of it owes nothing.
+        before = pending.cards.get(name, now)
         if now not in (before, "running"):
             owed.append(f"card {name} is {now}, it was {before} before the update")
-    for name, now in second.cards.items():
         if now == "running" and second.blocks[name] <= first.blocks.get(name, second.blocks[name]):
             owed.append(f"card {name} delivers nothing")
     owed += [f"{unit} has failed" for unit in second.failed if unit not in pending.failed_units]

@@ -266,6 +266,13 @@ def test_a_version_owes_what_the_one_before_did() -> None:
     ]  # fmt: skip
 
 
+def test_cards_that_were_taken_out_or_added_between_update_and_restart_are_no_fault_of_the_version() -> None:
+    fitted = Look("0.3.0", {"dahdi0": "alarm", "dahdi1": "stopped"}, {"dahdi0": 0, "dahdi1": 0})
+    assert proof.shortcomings(PENDING, fitted, fitted) == []
+    fitted.cards["dahdi0"] = "stopped"
+    assert proof.shortcomings(PENDING, fitted, fitted) == ["card dahdi0 is stopped, it was alarm before the update"]
+
+
 @pytest.mark.parametrize(
     ("phase", "tries", "came_to"),
     [("installing", 0, "interrupted"), ("activated", 0, "interrupted"), ("activated", 3, "fell_back")],
