@@ -24,7 +24,7 @@ import secrets
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -186,14 +186,13 @@ def open_by_itself(disk: Disk) -> str:
     why = []
     name = uuid(disk)
     for place in ("boot", "usb"):
-        with key_file(disk, place, name) as key:
-            if key is not None:
-                try:
+        try:
+            with key_file(disk, place, name) as key:
+                if key is not None:
                     open_with(disk, key)
-                except StorageError as error:
-                    why.append(str(error))
-                else:
                     return ""
+        except StorageError as error:
+            why.append(str(error))
     if "systemd-tpm2" in tokens(disk):
         try:
             tool("cryptsetup", "open", "--token-only", "--token-type", "systemd-tpm2", disk.partition, LABEL)
@@ -243,14 +242,23 @@ def key_name(name: str) -> str:
 
 @contextmanager
 def key_file(disk: Disk, chosen: Means | str, name: str) -> Iterator[Path | None]:
-    """The key of this means, while it can be read; None where there is none."""
+    """The key of this means, while it can be read; None where there is none. Raises `StorageError` where no stick has
+    it and one cannot be read."""
     if chosen == "boot":
         yield disk.boot_key if disk.boot_key.exists() else None
         return
+    unread = None
     for device in sticks(disk):
-        with mounted(device, disk, "ro", type_="vfat") as folder:
-            key = folder / key_name(name)
-            if key.exists():
+        with ExitStack() as held:
+            try:
+                key = held.enter_context(mounted(device, disk, "ro", type_="vfat")) / key_name(name)
+                found = key.exists()
+            except (StorageError, OSError) as error:
+                unread = StorageError(f"{device} cannot be read: {error}")
+                continue
+            if found:
                 yield key
                 return
+    if unread is not None:
+        raise unread
     yield None

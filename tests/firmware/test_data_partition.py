@@ -5,6 +5,8 @@ What needs the device mapper (a partition that is opened) is tried on the image,
 
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -16,6 +18,7 @@ from firmware.keeper.ordered import Order
 from firmware.keeper.volume import Disk, StorageError
 
 SIZE = 24 << 20
+NAME = "5a1bd9f0-7cd4-4f1c-8d3c-0d2a3f5c9b11"
 WORDS = b"a call that must be readable by nobody"
 FOUND = [path for path in ("/usr/sbin", "/sbin") if path not in os.environ["PATH"].split(":")]
 os.environ["PATH"] = ":".join([os.environ["PATH"], *FOUND])
@@ -99,7 +102,7 @@ def test_of_an_encrypted_partition_the_key_is_destroyed(disk: Disk, tmp_path: Pa
     keepers = tmp_path / "volume.key"
     volume.write_key(keepers, volume.new_key())
     volume.write_key(disk.boot_key, volume.new_key())
-    volume.encrypt(disk, "boot", "5a1bd9f0-7cd4-4f1c-8d3c-0d2a3f5c9b11", keepers)
+    volume.encrypt(disk, "boot", NAME, keepers)
     assert volume.encrypted(disk) and volume.means(disk) == "boot"
     assert volume.succeeds("cryptsetup", "open", "--test-passphrase", "--key-file", keepers, disk.partition)
     resetting.destroy(disk, ordered.write(disk, Order(act="destroy")), print, discards=False)
@@ -112,7 +115,7 @@ def test_a_reset_that_was_cut_after_the_key_was_destroyed_is_finished(disk: Disk
     keepers = tmp_path / "volume.key"
     volume.write_key(keepers, volume.new_key())
     volume.write_key(disk.boot_key, volume.new_key())
-    volume.encrypt(disk, "boot", "5a1bd9f0-7cd4-4f1c-8d3c-0d2a3f5c9b11", keepers)
+    volume.encrypt(disk, "boot", NAME, keepers)
     order = ordered.write(disk, Order(act="destroy"))
     assert erasing.erase(disk.partition, 0, lambda *at: None, False) == ["key destroyed"]
     assert not volume.succeeds("cryptsetup", "open", "--test-passphrase", "--key-file", keepers, disk.partition)
@@ -122,6 +125,40 @@ def test_a_reset_that_was_cut_after_the_key_was_destroyed_is_finished(disk: Disk
     again = msgspec.structs.replace(order, step="erased", by=["key destroyed"])
     resetting.destroy(disk, again, print)
     assert ordered.read(disk) is None
+
+
+def test_a_damaged_stick_keeps_no_other_means_from_opening_it(
+    disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keepers, damaged = tmp_path / "volume.key", tmp_path / "sda1"
+    volume.write_key(keepers, volume.new_key())
+    volume.write_key(disk.boot_key, volume.new_key())
+    volume.encrypt(disk, "boot", NAME, keepers)
+    disk.boot_key.unlink()
+    damaged.write_bytes(b"no FAT at all")
+    monkeypatch.setattr(volume, "sticks", lambda _: [damaged])
+    monkeypatch.setattr(volume, "tokens", lambda _: {"systemd-tpm2"})
+    why = volume.open_by_itself(disk)
+    assert "mount" in why and "The TPM does not give the key" in why
+
+
+def test_the_key_is_found_on_a_stick_beside_a_damaged_one(
+    disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def mounted(device: Path, *_: object, **__: object) -> Iterator[Path]:
+        if device.name == "damaged":
+            raise StorageError("mount failed")
+        yield device
+
+    sticks = [tmp_path / "damaged", tmp_path / "stick"]
+    volume.write_key(sticks[1] / volume.key_name(NAME), b"key")
+    monkeypatch.setattr(volume, "mounted", mounted)
+    monkeypatch.setattr(volume, "sticks", lambda _: sticks)
+    with volume.key_file(disk, "usb", NAME) as key:
+        assert key is not None and key.read_bytes() == b"key"
+    with pytest.raises(StorageError, match="mount failed"), volume.key_file(disk, "usb", "another box"):
+        pytest.fail("a stick that cannot be read may hold it")
 
 
 def data(folder: Path) -> Path:
