@@ -64,7 +64,7 @@ def main() -> int:
 
 def prepare(disk: Disk, order: Order | None) -> None:
     if order is None:
-        encrypting.drop_pack(disk)
+        encrypting.drop_remains(disk)
     elif order.act == "destroy":
         resetting.destroy(disk, order, say)
     elif order.act == "encrypt":

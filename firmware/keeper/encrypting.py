@@ -63,12 +63,18 @@ def encrypt(disk: Disk, order: Order, say: Say) -> None:
 
 def drop(disk: Disk, order: Order, message: str) -> None:
     ordered.tell(disk, order, done=False, message=message)
-    drop_pack(disk)
+    drop_remains(disk)
     ordered.finish(disk)
 
 
 def pack_of(disk: Disk) -> Path:
     return disk.boot / "kept.tar.zst"
+
+
+def drop_remains(disk: Disk) -> None:
+    """Of an order that is gone; where one could not be read, the pack may be all that is left of the data."""
+    if not ordered.unread(disk).exists():
+        drop_pack(disk)
 
 
 def drop_pack(disk: Disk) -> None:
@@ -77,6 +83,7 @@ def drop_pack(disk: Disk) -> None:
         overwrite_file(pack)
         pack.unlink()
         volume.sync_folder(pack.parent)
+    ordered.unread(disk).unlink(missing_ok=True)
 
 
 def packed(folder: Path, pack: Path) -> str:

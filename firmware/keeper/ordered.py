@@ -2,7 +2,8 @@
 
 The order stands on the boot partition, because the data partition itself may be made anew: one small file, of a single
 sector, that names the act and how far it is. It goes when all is done; until then every start goes on where the last
-one was, whatever cut it short. An order that cannot be read is put aside and said, and nothing is done to the data.
+one was, whatever cut it short. An order that cannot be read is put aside and said, and nothing is done to the data; nor
+to what encryption kept aside, of which it may have been the order, until a reset or another encryption is done.
 """
 
 import os
@@ -55,11 +56,15 @@ def read(disk: Disk) -> Order | None:
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError) as error:
-        aside = path.with_suffix(".bad")
-        path.replace(aside)
+        path.replace(unread(disk))
         raise StorageError(
             f"{path}: what was to be done to the data partition cannot be read ({error}). Nothing was done; ask anew."
         ) from error
+
+
+def unread(disk: Disk) -> Path:
+    """Where an order lies that could not be read."""
+    return _order(disk).with_suffix(".bad")
 
 
 def write(disk: Disk, order: Order) -> Order:

@@ -3,7 +3,8 @@
 `keep` leaves the recordings, the journal, the catalogue and what they are verified with (the box's key), and accesses
 that are not chained yet; everything else is overwritten and deleted: accounts, configuration, certificate, network,
 SSH keys, the system's journal. `destroy` leaves nothing: the partition is erased by the strongest means there is
-(`erasing`) and made anew, without encryption. The software in the two slots stays in both.
+(`erasing`) and made anew, without encryption. What encryption kept aside on the boot partition goes in both; the
+software in the two slots stays in both.
 
 A reset that was cut short goes on at the next start; deleting and erasing may be done twice.
 """
@@ -14,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from firmware.keeper import ordered, volume
+from firmware.keeper.encrypting import drop_pack
 from firmware.keeper.erasing import erase, overwrite_file, remove_tree
 from firmware.keeper.ordered import Order
 from firmware.keeper.volume import Disk
@@ -33,6 +35,7 @@ def keep(disk: Disk, order: Order, device: Path, say: Say) -> None:
     say("Factory reset: the recordings are kept, everything else is deleted.")
     with volume.mounted(device, disk) as folder:
         clear(folder)
+    drop_pack(disk)
     ordered.tell(disk, msgspec.structs.replace(order, by=["overwritten"]), done=True)
     ordered.finish(disk)
 
@@ -56,5 +59,6 @@ def destroy(disk: Disk, order: Order, say: Say, discards: bool | None = None) ->
     if disk.boot_key.exists():
         overwrite_file(disk.boot_key)
         disk.boot_key.unlink()
+    drop_pack(disk)
     ordered.tell(disk, order, done=True)
     ordered.finish(disk)

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from firmware.keeper import encrypting, erasing, ordered, resetting, volume
-from firmware.keeper.boot import menu_order
+from firmware.keeper.boot import menu_order, prepare
 from firmware.keeper.ordered import Order
 from firmware.keeper.volume import Disk, StorageError
 
@@ -60,6 +60,28 @@ def test_an_order_is_read_as_written_and_a_torn_one_does_nothing(disk: Disk) -> 
     assert ordered.read(disk) is None
     path.write_bytes(b"")
     assert ordered.read(disk) is None, "it was never given"
+
+
+def test_what_was_kept_aside_outlives_an_order_that_cannot_be_read(disk: Disk) -> None:
+    ordered.write(disk, Order(act="encrypt", means="boot", step="staged", digest="ab"))
+    (disk.boot / "order.json").write_bytes(b'{"act":')
+    pack = encrypting.pack_of(disk)
+    pack.write_bytes(WORDS)
+    with pytest.raises(StorageError):
+        ordered.read(disk)
+    for _ in range(2):
+        prepare(disk, None)
+        assert pack.read_bytes() == WORDS
+    encrypting.drop(disk, Order(act="encrypt", means="boot"), "The partition cannot be mounted.")
+    assert pack.read_bytes() == WORDS
+    resetting.destroy(disk, ordered.write(disk, Order(act="destroy")), print, discards=False)
+    assert sorted(path.name for path in disk.boot.iterdir()) == ["outcome.json"]
+
+
+def test_what_an_order_that_is_done_has_left_is_removed(disk: Disk) -> None:
+    volume.write_key(encrypting.pack_of(disk), WORDS)
+    prepare(disk, None)
+    assert not any(disk.boot.iterdir())
 
 
 @pytest.mark.parametrize(
