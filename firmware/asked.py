@@ -8,6 +8,8 @@ from msgspec import Meta
 from firmware.control import Peer, Refusal
 from firmware.wire import Fields
 
+PAGE_USER = "linekeep-web"
+"""As whom the page runs on a box."""
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
@@ -35,6 +37,15 @@ def converted(do: str, fields: Fields, kind: type[R]) -> R:
         return msgspec.convert(fields, kind)
     except msgspec.ValidationError as error:
         raise Refusal("bad_request", f"{do}: {error}.", "See docs/control.md.") from error
+
+
+def sent(do: str, fields: Fields, kind: type[R], peer: Peer) -> R:
+    """The request that this peer makes. The page speaks for its users; as the console, which may do more, it is
+    refused. Raises `Refusal`."""
+    request = converted(do, fields, kind)
+    if isinstance(request, Act) and request.actor.kind == "console" and peer.name == PAGE_USER:
+        raise Refusal("refused", f"{do}: the page does not speak for the console.", "Name the user who asks.")
+    return request
 
 
 def who(request: Act, peer: Peer) -> str:

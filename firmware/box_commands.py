@@ -77,7 +77,7 @@ class BoxCommands:
 
     def _request(self, do: str, act: Doing | Following, fields: Fields, peer: Peer) -> tuple[BoxAct, Path]:
         """The request, its actor named as the kernel knows it, and the keeper it is for."""
-        request = asked.converted(do, fields, act.request)
+        request = asked.sent(do, fields, act.request, peer)
         if self._keeper is None:
             raise Refusal(
                 "refused", f"{do}: this machine was not flashed with Linekeep's image, its own settings apply.",

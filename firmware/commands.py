@@ -92,7 +92,7 @@ class Commands:
             if do not in COMMANDS:
                 raise Refusal("bad_request", f"There is no command {do[:40]!r}.", "See docs/control.md.")
             kind, act = COMMANDS[do]
-            return await act(self, converted(do, fields, kind), peer)
+            return await act(self, asked.sent(do, fields, kind, peer), peer)
         except (NotFoundError, UnknownLineError) as error:
             raise Refusal("not_found", str(error)) from error
         except (RefusedError, EngineError, CardError) as error:

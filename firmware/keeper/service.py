@@ -37,7 +37,7 @@ class Admitted:
 
 def usual() -> Admitted:
     """The keeper's own user, which is root, the daemon's, and for a little the page's."""
-    return Admitted(frozenset({os.getuid(), *_uid("linekeep")}), frozenset(_uid("linekeep-web")))
+    return Admitted(frozenset({os.getuid(), *_uid("linekeep")}), frozenset(_uid(asked.PAGE_USER)))
 
 
 def _uid(name: str) -> tuple[int, ...]:
@@ -112,7 +112,7 @@ class Keeper:
 
     def _request(self, do: str, act: Doing | Following, fields: Fields, peer: Peer) -> BoxAct:
         self._admit(do, peer, act.page)
-        request = asked.converted(do, fields, act.request)
+        request = asked.sent(do, fields, act.request, peer)
         log.info("%s, asked by %s:%s", do, request.actor.kind, request.actor.name)
         return request
 

@@ -1,6 +1,7 @@
 """The daemon's commands `box.*`: journalled, then handed on to a real keeper; and a machine that has none."""
 
 import getpass
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
+from firmware.control import Peer
 from firmware.keeper.acts import ACTS
 from firmware.requests import EnterOperation
 from firmware.wire import SOCKET_NAME, DaemonError
@@ -44,6 +46,31 @@ def test_without_a_keeper_the_machines_own_settings_apply(tmp_path: Path) -> Non
             box.call("box.restart", actor=CONSOLE)
         assert refused.value.code == "refused"
         assert journalled(tmp_path, "box.restart") == []
+
+
+class PagesBox(Box):
+    """Takes whoever asks for the page's own user."""
+
+    def start(self) -> None:
+        user = Peer(0, os.getuid()).name
+        code = f"from firmware import asked; asked.PAGE_USER = {user!r}\n"
+        code += "import runpy; runpy.run_module('firmware', run_name='__main__')"
+        self.daemon = Process("-c", code, "--data", str(self.data))
+        wait_for("the daemon's answer", self._answers)
+
+
+def test_the_page_does_not_speak_for_the_console(tmp_path: Path) -> None:
+    with PagesBox(tmp_path, NO_CARD) as box:
+        for do, fields in (
+            ("user.reset", {}),
+            ("box.update", {"path": "/root/linekeep-9-amd64.raucb"}),
+            ("operation", {"act": "search"}),
+        ):
+            with pytest.raises(DaemonError, match="does not speak for the console") as refused:
+                box.call(do, actor=CONSOLE, **fields)
+            assert refused.value.code == "refused"
+        box.call("operation", act="search", actor={"kind": "user", "name": "chen"})
+    assert [actor for actor, _ in journalled(tmp_path, "search")] == ["user:chen"]
 
 
 def test_what_the_keeper_says_is_handed_on_and_its_absence_is_journalled(

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from firmware import asked
+from firmware.control import Peer
 from firmware.keeper import acts
 from firmware.keeper.acts import Doing, Following
 from firmware.keeper.asking import BoxAct, Keeping
@@ -123,6 +125,23 @@ def test_only_root_and_the_daemon_may_ask_and_the_page_for_a_little(
                 assert refused.value.code == "refused"
 
     kept_by(Keeper(place(tmp_path), run, admitted), talk)
+
+
+@pytest.mark.usefixtures("wishes")
+def test_the_page_does_not_speak_for_the_console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    console = {"kind": "console", "name": "root"}
+
+    async def talk(client: AsyncClient) -> None:
+        for do in ("box.need", "box.steps"):
+            assert await answered(client, do, {"secret": "x", "actor": console})
+            with monkeypatch.context() as page:
+                page.setattr(asked, "PAGE_USER", Peer(0, os.getuid()).name)
+                assert await answered(client, do, {"secret": "x", "actor": CHEN})
+                with pytest.raises(DaemonError, match="does not speak for the console") as refused:
+                    await answered(client, do, {"secret": "x", "actor": console})
+                assert refused.value.code == "refused"
+
+    kept_by(Keeper(place(tmp_path), run, Admitted(OWN)), talk)
 
 
 def test_the_sockets_folder_keeps_others_out(tmp_path: Path) -> None:
