@@ -17,7 +17,7 @@ include image/pins
 DEBIAN_RUN := gcc libc6-dev python3-dev python3-venv libspandsp-dev libtiff-dev libsndfile1 \
 	asterisk-core-sounds-en-wav asterisk-core-sounds-fr-wav asterisk-core-sounds-es-wav asterisk-moh-opsound-wav \
 	espeak-ng npm
-DEBIAN_TEST := iproute2 cryptsetup-bin e2fsprogs systemd chromium fonts-wqy-microhei sox gcin-voice asterisk-core-sounds-it-wav
+DEBIAN_TEST := iproute2 cryptsetup-bin dosfstools e2fsprogs systemd chromium fonts-wqy-microhei sox gcin-voice asterisk-core-sounds-it-wav
 # A box in software with the real driver: kernel headers to build it for, and what boots it.
 DEBIAN_DAHDI := qemu-system-x86 mmdebstrap linux-headers-amd64 make binutils libarchive-tools zstd
 # What the flashable image is made with, besides: boot code for BIOS and UEFI, file systems without mounting, a block map,

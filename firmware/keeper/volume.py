@@ -54,6 +54,7 @@ class Disk:
     """On the boot partition."""
     work: Path = Path("/run/linekeep-storage")
     blocks: Path = Path("/sys/class/block")
+    devices: Path = Path("/dev")
 
     @property
     def boot_key(self) -> Path:
@@ -225,14 +226,22 @@ def mounted(device: Path, disk: Disk, *options: str, type_: str = "ext4") -> Ite
 
 
 def sticks(disk: Disk) -> list[Path]:
-    """File systems on USB disks, as devices."""
+    """File systems on USB disks, as devices; not those of the box's own disk, which may be one."""
     found = []
     for block in sorted(disk.blocks.glob("*")):
-        if "/usb" in str(block.resolve()) and not block.name.startswith("sr"):
-            device = Path("/dev", block.name)
+        if "/usb" in str(block.resolve()) and not block.name.startswith("sr") and not _own(block):
+            device = disk.devices / block.name
             if device.exists() and kind(device) == "vfat":
                 found.append(device)
     return found
+
+
+def _own(block: Path) -> bool:
+    try:
+        return "\nPARTNAME=linekeep-" in (block / "uevent").read_text()
+    except OSError:
+        # Pulled out meanwhile.
+        return False
 
 
 def key_name(name: str) -> str:

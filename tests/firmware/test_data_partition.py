@@ -149,6 +149,27 @@ def test_a_reset_that_was_cut_after_the_key_was_destroyed_is_finished(disk: Disk
     assert ordered.read(disk) is None
 
 
+def test_the_boot_partition_of_a_box_on_a_usb_disk_is_no_stick(tmp_path: Path) -> None:
+    disk = Disk(blocks=tmp_path / "block", devices=tmp_path / "dev")
+    for folder in (disk.blocks, disk.devices):
+        folder.mkdir()
+    for name, bus, uevent in (
+        ("sda2", "usb1", "DEVNAME=sda2\nPARTN=2\nPARTNAME=linekeep-esp\n"),
+        ("sdb1", "usb2", "DEVNAME=sdb1\nPARTN=1\nPARTNAME=linekeeping\n"),
+        ("sdc1", "usb2", "DEVNAME=sdc1\nPARTN=1\n"),
+        ("vda2", "pci0", "DEVNAME=vda2\nPARTN=2\nPARTNAME=other\n"),
+    ):
+        shown = tmp_path / "devices" / bus / name
+        shown.mkdir(parents=True)
+        (shown / "uevent").write_text(uevent)
+        (disk.blocks / name).symlink_to(shown)
+        device = disk.devices / name
+        device.touch()
+        os.truncate(device, 2 << 20)
+        subprocess.run(["mkfs.vfat", device], check=True, capture_output=True)
+    assert [stick.name for stick in volume.sticks(disk)] == ["sdb1", "sdc1"]
+
+
 def test_a_damaged_stick_keeps_no_other_means_from_opening_it(
     disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
