@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -149,3 +150,11 @@ def test_the_sockets_folder_keeps_others_out(tmp_path: Path) -> None:
         assert (tmp_path / "run/linekeep-keeper/control.sock").stat().st_mode & 0o777 == 0o660
 
     kept_by(Keeper(place(tmp_path), run, Admitted(OWN)), talk)
+
+
+def test_its_unit_sees_what_was_copied_to_the_box_and_is_closed_all_the_same() -> None:
+    unit = Path(__file__).resolve().parents[2] / "image/root/usr/lib/systemd/system/linekeep-keeper.service"
+    assert "PrivateTmp" not in unit.read_text()
+    words = ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=30", str(unit)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-200:] + done.stderr
