@@ -19,6 +19,7 @@ from firmware.keeper.ordered import Order
 from firmware.keeper.volume import Disk, StorageError
 
 LOOK_EVERY_S = 2.0
+TRY_EVERY_S = 60.0
 CONSOLES = (Path("/dev/tty0"), Path("/dev/ttyS0"))
 
 
@@ -86,13 +87,19 @@ def opened(disk: Disk) -> None:
 
 
 def _waited(disk: Disk) -> str:
-    """Asks on every console until something is typed, and looks for a stick meanwhile. Empty when it is open."""
+    """Asks on every console until something is typed; meanwhile tries a stick that is plugged in, and every minute what
+    failed before: a TPM that has seen too many power cuts gives the key again after a while. Empty when it is open."""
     words = ["systemd-ask-password", "--no-tty", "--timeout=0", "--echo=yes", "--id=linekeep-data", "Recovery key:"]
     with subprocess.Popen(words, stdout=subprocess.PIPE) as asking:
         assert asking.stdout is not None
+        tried, again = volume.sticks(disk), time.monotonic() + TRY_EVERY_S
         while asking.poll() is None:
             time.sleep(LOOK_EVERY_S)
-            if volume.sticks(disk) and not volume.open_by_itself(disk):
+            there = volume.sticks(disk)
+            if there == tried and time.monotonic() < again:
+                continue
+            tried, again = there, time.monotonic() + TRY_EVERY_S
+            if not volume.open_by_itself(disk):
                 asking.terminate()
                 return ""
         typed = asking.stdout.read().decode(errors="replace")
