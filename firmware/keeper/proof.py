@@ -159,7 +159,7 @@ async def prove(place: Place, run: Run) -> bool:
     build = msgspec.json.decode((place.home / "build.json").read_bytes(), type=bundle.Build)
     pending = store.load().pending
     if pending is not None and pending.slot == slot and pending.phase == "activated":
-        if not await _on_trial(place, run, store, pending):
+        if not await _on_trial(place, run, menu, store, pending):
             return False
     else:
         await _settle(menu, store, slot, build.version, mended)
@@ -173,7 +173,7 @@ async def prove(place: Place, run: Run) -> bool:
     return True
 
 
-async def _on_trial(place: Place, run: Run, store: Store, pending: Pending) -> bool:
+async def _on_trial(place: Place, run: Run, menu: Menu, store: Store, pending: Pending) -> bool:
     """The version on trial in this slot: has it proved itself?"""
     owed = await proves(place, run, pending)
     message = f"Version {pending.version} has proved itself."
@@ -181,6 +181,8 @@ async def _on_trial(place: Place, run: Run, store: Store, pending: Pending) -> b
         message = f"{'; '.join(owed)}. The box goes back to version {pending.from_version}."
         message = message[:1].upper() + message[1:]
         log.error("version %s has not proved itself: %s", pending.version, "; ".join(owed))
+        # First: with nothing remembered on trial, a start after a power cut would take it for proved.
+        await menu.write(**{f"{pending.slot}_OK": "0"})
     came_to: Literal["fell_back", "proved"] = "fell_back" if owed else "proved"
     _close(store, LastUpdate(version=pending.version, outcome=came_to, message=message, utc=update.now()))
     return not owed

@@ -19,6 +19,7 @@ from firmware.keeper.place import Failed, Place
 from firmware.keeper.proof import Look
 from firmware.keeper.service import Admitted, Keeper
 from firmware.keeper.slots import Held, Menu, Pending, Remembered, Store
+from firmware.wire import LastUpdate
 from recorder import spool
 from tests.box import Box
 from tests.firmware.test_box_commands import CONSOLE, NO_CARD, journalled
@@ -295,6 +296,37 @@ def test_the_version_before_says_what_the_update_came_to(phase: str, tries: int,
     remembered = store.load()
     assert remembered.last is not None and remembered.last.outcome == came_to
     assert (remembered.pending, remembered.untold) == (None, True)
+
+
+def test_what_has_not_proved_itself_is_out_of_the_menu_before_that_is_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = Programs()
+    keeper = box(tmp_path / "root", programs)
+    (keeper.place.root / "proc/cmdline").write_text("quiet rauc.slot=B\n")
+    store, menu = Store(keeper.place), Menu(keeper.place, programs)
+    store.save(Remembered(pending=PENDING))
+    seen = []
+
+    async def owes(*_: object) -> list[str]:
+        return ["the page does not answer"]
+
+    def remembers(store: Store, last: LastUpdate) -> None:
+        seen.append(last.outcome)
+        raise OSError(5, "the power is cut")
+
+    monkeypatch.setattr(proof, "proves", owes)
+    monkeypatch.setattr(proof, "_close", remembers)
+
+    async def start() -> dict[str, str]:
+        await menu.mend("A", "")
+        await menu.activate("B")
+        with pytest.raises(OSError, match="power"):
+            await proof.prove(keeper.place, programs)
+        return await menu.read()
+
+    assert asyncio.run(start())["B_OK"] == "0"
+    assert seen == ["fell_back"]
 
 
 def test_a_good_slot_that_the_menu_has_left_is_told_and_no_longer_the_first(tmp_path: Path) -> None:
