@@ -203,6 +203,8 @@ def test_a_stock_debian_comes_up_for_comparison(tmp_path: Path) -> None:
     words = f"root=PARTLABEL=linekeep-root-a rootfstype=ext4 rw quiet console=ttyS0,115200 console=tty0 {SHELL_WORDS}"
     stock = Handed(own.kernel, ROOT / "build/image/stock.initrd", words)
     with running(disk, tmp_path / "debian", stock) as debian:
+        # What comes over a serial line before it is opened stops it for good.
+        debian.said(r"(login:)")
         assert debian.shell("systemctl is-system-running --wait") in ("running", "degraded")
         figure("the kernel's start to multi-user, a stock Debian", multi_user(debian), "s of the machine's time")
 
