@@ -127,9 +127,7 @@ class Machine:
             ],
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
-        wait_for("the shell's socket", shell.exists)
-        self._shell = socket.socket(socket.AF_UNIX)
-        self._shell.connect(str(shell))
+        self._shell = wait_for("the shell's socket", lambda: _connected(shell))
         self._shell.settimeout(BOOT_S)
         self._answered = False
 
@@ -194,6 +192,16 @@ class Machine:
         self._shell.close()
         self.process.kill()
         self.process.wait(30)
+
+
+def _connected(path: Path) -> socket.socket | None:
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(str(path))
+    except (FileNotFoundError, ConnectionRefusedError):
+        connection.close()
+        return None
+    return connection
 
 
 @contextmanager
