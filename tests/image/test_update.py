@@ -134,8 +134,10 @@ def test_a_box_is_updated_and_goes_back(offered: Path, tmp_path: Path) -> None:
         old, new = recordings(box)[-2:]
         gap_s = (new["start_utc_ns"] - old["start_utc_ns"]) / 1e9 - old["samples"] / 8000
         print(f"nothing was recorded for {gap_s:.1f} s; {box.shell('systemd-analyze | head -n 1')}")
-        told = box.shell("grep -h update.outcome /data/linekeep/journal/*.journal | tail -n 1 | cut -d' ' -f2-")
-        assert json.loads(told)["detail"]["unrecorded"]["to_utc_ns"] <= new["start_utc_ns"], told
+        proved = "grep -h update.outcome /data/linekeep/journal/*.journal | grep proved | cut -d' ' -f2-"
+        told = wait_for("it in the journal", lambda: box.shell(proved) or None, 300)
+        unrecorded = json.loads(told)["detail"]["unrecorded"]
+        assert unrecorded["from_utc_ns"] < unrecorded["to_utc_ns"] <= new["start_utc_ns"], told
         assert gap_s > 0
         wait_for("the stick", lambda: len(state(box)["update"]["offered"]) == 6, 120)
         said = box.shell(f"linekeep update {STICK}/linekeep-{BROKEN}-amd64.raucb; echo code $?")
