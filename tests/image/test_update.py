@@ -134,9 +134,10 @@ def test_a_box_is_updated_and_goes_back(offered: Path, tmp_path: Path) -> None:
         old, new = recordings(box)[-2:]
         gap_s = (new["start_utc_ns"] - old["start_utc_ns"]) / 1e9 - old["samples"] / 8000
         print(f"nothing was recorded for {gap_s:.1f} s; {box.shell('systemd-analyze | head -n 1')}")
-        proved = "grep -h update.outcome /data/linekeep/journal/*.journal | grep proved | cut -d' ' -f2-"
+        # What an entry tells of somebody or something stands beside the chain.
+        proved = "grep -h '\"proved\"' /data/linekeep/journal/*.side | cut -d' ' -f3-"
         told = wait_for("it in the journal", lambda: box.shell(proved) or None, 300)
-        unrecorded = json.loads(told)["detail"]["unrecorded"]
+        unrecorded = json.loads(told)["unrecorded"]
         assert unrecorded["from_utc_ns"] < unrecorded["to_utc_ns"] <= new["start_utc_ns"], told
         assert gap_s > 0
         wait_for("the stick", lambda: len(state(box)["update"]["offered"]) == 6, 120)
