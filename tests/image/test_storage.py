@@ -68,6 +68,91 @@ def restart(box: Machine) -> None:
     box.goes()
 
 
+def orders_encryption(box: Machine) -> str:
+    """Gives the certificate's fingerprint."""
+    code = box.said(r"setup code +(\S+)")
+    own = up(box)
+    set_up(box, code).close()
+    told = ask(box, "box.state")["encryption"]
+    assert [told["on"], told["tpm"], told["possible"]] == [False, True, True]
+    assert ask(box, "box.encrypt", means="tpm") == {"restart": True}
+    assert ask(box, "box.state")["encryption"]["ordered"] == "tpm"
+    restart(box)
+    return own
+
+
+def is_encrypted_and_records(box: Machine, own: str) -> str:
+    """Gives the recovery key; four lines record at its end."""
+    assert up(box) == own, "its certificate came along"
+    told = ask(box, "box.state")
+    assert [told["encryption"]["on"], told["encryption"]["means"]] == [True, "tpm"]
+    assert (told["last_order"]["act"], told["last_order"]["done"]) == ("encrypt", True)
+    assert "setup code" not in box.console, "its account came along"
+    assert box.shell("ls /efi/linekeep") == "outcome.json"
+    assert box.shell("lsblk -no TYPE $(findmnt -no SOURCE /data)") == "crypt"
+    assert int(box.shell("findmnt -bno SIZE /data")) > 1.2 * GIB
+    recovery: str = ask(box, "box.recovery_key")["recovery_key"]
+    box.shell(f"cat >/data/linekeep/linekeep.toml <<'TOML'\n{SIMULATED.format(4)}TOML\nsystemctl restart linekeep")
+    wait_for("four recordings", lambda: status(box)["writer"]["open"] == 4, 120)
+    wait_for("ten seconds of them", lambda: status(box)["writer"]["written_bytes"] > 4 * 80000, 300)
+    box.shell("sync")
+    refused = box.shell(f"python3 -c '{ASK}' box.encrypt '{{\"means\": \"boot\"}}'")
+    assert "there are recordings" in refused
+    assert recovery not in box.shell("journalctl --no-pager -o json")
+    # And again here, while four lines record.
+    return recovery
+
+
+def is_opened_by_hand_and_panics(box: Machine, own: str, recovery: str) -> None:
+    """Its TPM is another; what was recorded until the power went is there."""
+    box.said(r"(The data partition is encrypted and its key is not there)")
+    box.type("systemd-tty-ask-password-agent --query\n", recovery.replace("-", " ") + "\n")
+    assert up(box) == own
+    recovered = json.loads(box.shell("linekeep search --json"))["recordings"]
+    assert len([one for one in recovered if one["recovered"]]) == 4
+    assert "broken" not in box.shell("linekeep verify")
+    box.shell("sync")
+    # Nothing of the system itself restarts it: only the watchdog is left.
+    box.shell("echo 0 >/proc/sys/kernel/panic; (sleep 1; echo c >/proc/sysrq-trigger) & :")
+    box.goes(300)
+
+
+def tells_of_the_panic_and_outlives_a_full_disk(box: Machine) -> None:
+    box.said(r"certificate +SHA-256 (\S+)")
+    wait_for("the page", lambda: answers(box), 120)
+    assert "sysrq" in box.shell("journalctl -b -u systemd-pstore --no-pager -o json | tr -d '\\n'").lower()
+    box.shell("systemctl stop linekeep; cat /dev/zero >/data/full; sync; systemctl start linekeep")
+    wait_for("the alarm", lambda: "disk_full" in box.shell("linekeep alarms --json"), 120)
+    assert status(box)["lines"]["recording"] == 0
+    box.shell("rm /data/full")
+    wait_for("recording goes on", lambda: status(box)["lines"]["recording"] == 4, 120)
+
+
+def falls_into_safe_mode_and_is_reset(box: Machine) -> None:
+    box.shell("echo nonsense >>/data/linekeep/linekeep.toml; systemctl restart linekeep")
+    box.said(r"(SAFE MODE since)", 300)
+    told = ask(box, "box.state")["safe_mode"]
+    assert told["on"] and "nonsense" in " ".join(told["said"])
+    assert answers(box), "the page is up"
+    box.shell("sed -i '/nonsense/d' /data/linekeep/linekeep.toml")
+    ask(box, "box.resume")
+    wait_for("the daemon", lambda: box.shell("systemctl is-active linekeep") == "active", 120)
+    assert ask(box, "box.state")["safe_mode"]["on"] is False
+    ask(box, "box.reset", recordings="destroy")
+    box.goes()
+
+
+def begins_anew(box: Machine, own: str) -> None:
+    """Nothing of before is left."""
+    box.said(r"(Factory reset \(recordings destroyed\): done)")
+    box.said(r"setup code +(\S+)")
+    assert up(box) != own
+    last = ask(box, "box.state")["last_order"]
+    assert (last["act"], last["done"], last["by"][0]) == ("destroy", True, "key destroyed")
+    assert ask(box, "box.state")["encryption"]["on"] is False
+    assert box.shell("find /data/linekeep -name '*.wav'") == ""
+
+
 @pytest.mark.timeout(5400)
 def test_the_data_partition_through_a_boxs_life(tmp_path: Path) -> None:
     disk = disk_copy(image(), tmp_path / "disk.img", 3 * GIB)
@@ -77,81 +162,25 @@ def test_the_data_partition_through_a_boxs_life(tmp_path: Path) -> None:
             "-device", "acpi-erst,memdev=erst"]  # fmt: skip
 
     with tpm(tmp_path / "tpm") as chip, running(disk, tmp_path / "1", handed(disk), more=chip) as box:
-        code = box.said(r"setup code +(\S+)")
-        own = up(box)
-        set_up(box, code).close()
-        told = ask(box, "box.state")["encryption"]
-        assert [told["on"], told["tpm"], told["possible"]] == [False, True, True]
-        assert ask(box, "box.encrypt", means="tpm") == {"restart": True}
-        assert ask(box, "box.state")["encryption"]["ordered"] == "tpm"
-        restart(box)
+        own = orders_encryption(box)
 
     with tpm(tmp_path / "tpm") as chip, running(disk, tmp_path / "2", handed(disk), more=chip) as box:
         box.said(r"(making the data partition anew)")
         # The power is cut here, with nothing but what was kept aside.
 
     with tpm(tmp_path / "tpm") as chip, running(disk, tmp_path / "3", handed(disk), more=chip) as box:
-        assert up(box) == own, "its certificate came along"
-        told = ask(box, "box.state")
-        assert [told["encryption"]["on"], told["encryption"]["means"]] == [True, "tpm"]
-        assert (told["last_order"]["act"], told["last_order"]["done"]) == ("encrypt", True)
-        assert "setup code" not in box.console, "its account came along"
-        assert box.shell("ls /efi/linekeep") == "outcome.json"
-        assert box.shell("lsblk -no TYPE $(findmnt -no SOURCE /data)") == "crypt"
-        assert int(box.shell("findmnt -bno SIZE /data")) > 1.2 * GIB
-        recovery = ask(box, "box.recovery_key")["recovery_key"]
-        box.shell(f"cat >/data/linekeep/linekeep.toml <<'TOML'\n{SIMULATED.format(4)}TOML\nsystemctl restart linekeep")
-        wait_for("four recordings", lambda: status(box)["writer"]["open"] == 4, 120)
-        wait_for("ten seconds of them", lambda: status(box)["writer"]["written_bytes"] > 4 * 80000, 300)
-        box.shell("sync")
-        refused = box.shell(f"python3 -c '{ASK}' box.encrypt '{{\"means\": \"boot\"}}'")
-        assert "there are recordings" in refused
-        assert recovery not in box.shell("journalctl --no-pager -o json")
-        # And again here, while four lines record.
+        recovery = is_encrypted_and_records(box, own)
 
     # By the boot loader: under a clock of instructions a kernel that spins takes minutes for the watchdog's second.
     with running(disk, tmp_path / "4", more=erst) as box:
-        box.said(r"(The data partition is encrypted and its key is not there)")
-        box.type("systemd-tty-ask-password-agent --query\n", recovery.replace("-", " ") + "\n")
-        assert up(box) == own
-        recovered = json.loads(box.shell("linekeep search --json"))["recordings"]
-        assert len([one for one in recovered if one["recovered"]]) == 4
-        assert "broken" not in box.shell("linekeep verify")
-        box.shell("sync")
-        # Nothing of the system itself restarts it: only the watchdog is left.
-        box.shell("echo 0 >/proc/sys/kernel/panic; (sleep 1; echo c >/proc/sysrq-trigger) & :")
-        box.goes(300)
+        is_opened_by_hand_and_panics(box, own, recovery)
 
     with tpm(tmp_path / "tpm") as chip, running(disk, tmp_path / "5", handed(disk), more=[*chip, *erst]) as box:
-        box.said(r"certificate +SHA-256 (\S+)")
-        wait_for("the page", lambda: answers(box), 120)
-        assert "sysrq" in box.shell("journalctl -b -u systemd-pstore --no-pager -o json | tr -d '\\n'").lower()
-        box.shell("systemctl stop linekeep; cat /dev/zero >/data/full; sync; systemctl start linekeep")
-        wait_for("the alarm", lambda: "disk_full" in box.shell("linekeep alarms --json"), 120)
-        assert status(box)["lines"]["recording"] == 0
-        box.shell("rm /data/full")
-        wait_for("recording goes on", lambda: status(box)["lines"]["recording"] == 4, 120)
-
-        box.shell("echo nonsense >>/data/linekeep/linekeep.toml; systemctl restart linekeep")
-        box.said(r"(SAFE MODE since)", 300)
-        told = ask(box, "box.state")["safe_mode"]
-        assert told["on"] and "nonsense" in " ".join(told["said"])
-        assert answers(box), "the page is up"
-        box.shell("sed -i '/nonsense/d' /data/linekeep/linekeep.toml")
-        ask(box, "box.resume")
-        wait_for("the daemon", lambda: box.shell("systemctl is-active linekeep") == "active", 120)
-        assert ask(box, "box.state")["safe_mode"]["on"] is False
-        ask(box, "box.reset", recordings="destroy")
-        box.goes()
+        tells_of_the_panic_and_outlives_a_full_disk(box)
+        falls_into_safe_mode_and_is_reset(box)
 
     with running(disk, tmp_path / "6", handed(disk)) as box:
-        box.said(r"(Factory reset \(recordings destroyed\): done)")
-        box.said(r"setup code +(\S+)")
-        assert up(box) != own
-        last = ask(box, "box.state")["last_order"]
-        assert (last["act"], last["done"], last["by"][0]) == ("destroy", True, "key destroyed")
-        assert ask(box, "box.state")["encryption"]["on"] is False
-        assert box.shell("find /data/linekeep -name '*.wav'") == ""
+        begins_anew(box, own)
 
     with disk.open("r+b") as raw:
         raw.seek(DATA_AT)

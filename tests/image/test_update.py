@@ -77,87 +77,107 @@ def recordings(box: Machine) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["start_utc_ns"])
 
 
+def refuses_and_is_interrupted(box: Machine) -> None:
+    """The power goes while it installs the good one."""
+    up(box)
+    box.shell(f"cat >/data/linekeep/linekeep.toml <<'TOML'\n{SIMULATED.format(2)}TOML\nsystemctl restart linekeep")
+    up(box)
+    first = state(box)
+    assert [first["slot"], first["development"], first["update"]["last"]] == ["A", True, None]
+    wait_for("the stick", lambda: len(state(box)["update"]["offered"]) == 6, 120)
+    for name, why in (
+        ("foreign-amd64", "its signature is not of the key"),
+        ("another-box", "is for another-box"),
+        ("stale-amd64", "it is too old"),
+        ("torn-amd64", "only a part of one"),
+    ):
+        said = box.shell(f"linekeep update {STICK}/linekeep-{name}.raucb; echo code $?")
+        assert why in said and said.endswith("code 5"), said
+    assert state(box)["slot"] == "A"
+    for unit, most in (("rauc", 3.0), ("linekeep-proof", 3.0)):
+        told = box.shell(f"systemd-analyze security --no-pager {unit} | tail -n 1")
+        assert float(told.rpartition(": ")[2].split()[0]) <= most, told
+    # The power goes while the slot is being written.
+    box.shell(f"linekeep update {STICK}/linekeep-{GOOD}-amd64.raucb >/tmp/told 2>&1 & :")
+    wait_for("a third of it", lambda: state(box)["update"]["share"] > 0.3, INSTALL_S)
+    assert state(box)["update"]["step"] == "installing"
+    box.shell("sync -f /data")
+
+
+def installs_while_it_records(box: Machine) -> None:
+    """The update that was cut short is told, and done anew."""
+    up(box)
+    assert outcome(box)["outcome"] == "interrupted"
+    assert state(box)["slot"] == "A"
+    wait_for("the stick", lambda: len(state(box)["update"]["offered"]) == 6, 120)
+    box.shell("date +%s >/tmp/began")
+    said = box.shell(f"linekeep update {STICK}/linekeep-{GOOD}-amd64.raucb; echo code $?")
+    assert said.endswith("code 0"), said
+    took_s = int(box.shell("date +%s")) - int(box.shell("cat /tmp/began"))
+    status = json.loads(box.shell("linekeep status --json"))
+    assert status["gaps"]["count"] == 0, "recording went on"
+    assert status["lines"]["recording"] == 2
+    print(f"installed in {took_s} s; longest sync of a recording {status['writer']['sync_ms']}")
+    assert state(box)["update"]["waiting"] == GOOD
+    box.shell("linekeep box restart --yes")
+    gone(box)
+
+
+def is_proved_and_takes_a_broken_one(box: Machine) -> None:
+    """In the other slot, on trial; then one that cannot start."""
+    up(box)
+    assert outcome(box)["outcome"] == "proved"
+    after = state(box)
+    assert [after["slot"], after["version"], after["update"]["waiting"]] == ["B", GOOD, ""]
+    assert [(slot["name"], slot["good"]) for slot in after["slots"]] == [("A", True), ("B", True)]
+    assert "linekeep.trial" in box.shell("cat /proc/cmdline")
+    assert box.shell("systemctl --failed --no-legend --plain") == ""
+    old, new = recordings(box)[-2:]
+    gap_s = (new["start_utc_ns"] - old["start_utc_ns"]) / 1e9 - old["samples"] / 8000
+    print(f"nothing was recorded for {gap_s:.1f} s; {box.shell('systemd-analyze | head -n 1')}")
+    # What an entry tells of somebody or something stands beside the chain.
+    proved = "grep -h '\"proved\"' /data/linekeep/journal/*.side | cut -d' ' -f3-"
+    told = wait_for("it in the journal", lambda: box.shell(proved) or None, 300)
+    unrecorded = json.loads(told)["unrecorded"]
+    assert unrecorded["from_utc_ns"] < unrecorded["to_utc_ns"] <= new["start_utc_ns"], told
+    assert gap_s > 0
+    wait_for("the stick", lambda: len(state(box)["update"]["offered"]) == 6, 120)
+    said = box.shell(f"linekeep update {STICK}/linekeep-{BROKEN}-amd64.raucb; echo code $?")
+    assert said.endswith("code 0"), said
+    box.shell("linekeep box restart --yes")
+    gone(box)
+
+
+def has_gone_back(box: Machine) -> None:
+    """And says why."""
+    up(box)
+    came_to = outcome(box)
+    assert [came_to["outcome"], came_to["version"]] == ["fell_back", BROKEN]
+    assert "The daemon does not answer" in came_to["message"], came_to
+    assert state(box)["slot"] == "B" and state(box)["version"] == GOOD
+    alarms = wait_for(
+        "the alarm",
+        lambda: [one for one in json.loads(box.shell("linekeep alarms --json"))["alarms"]
+                 if one["code"] == "update_fell_back"], 300,
+    )  # fmt: skip
+    assert alarms[0]["values"]["version"] == BROKEN
+
+
 @pytest.mark.timeout(7200)
 def test_a_box_is_updated_and_goes_back(offered: Path, tmp_path: Path) -> None:
     disk = disk_copy(image(), tmp_path / "disk.img", 4 * GIB)
 
     with running(disk, tmp_path / "1", handed(disk), stick=offered) as box:
-        up(box)
-        box.shell(f"cat >/data/linekeep/linekeep.toml <<'TOML'\n{SIMULATED.format(2)}TOML\nsystemctl restart linekeep")
-        up(box)
-        first = state(box)
-        assert [first["slot"], first["development"], first["update"]["last"]] == ["A", True, None]
-        wait_for("the stick", lambda: len(state(box)["update"]["offered"]) == 6, 120)
-        for name, why in (
-            ("foreign-amd64", "its signature is not of the key"),
-            ("another-box", "is for another-box"),
-            ("stale-amd64", "it is too old"),
-            ("torn-amd64", "only a part of one"),
-        ):
-            said = box.shell(f"linekeep update {STICK}/linekeep-{name}.raucb; echo code $?")
-            assert why in said and said.endswith("code 5"), said
-        assert state(box)["slot"] == "A"
-        for unit, most in (("rauc", 3.0), ("linekeep-proof", 3.0)):
-            told = box.shell(f"systemd-analyze security --no-pager {unit} | tail -n 1")
-            assert float(told.rpartition(": ")[2].split()[0]) <= most, told
-        # The power goes while the slot is being written.
-        box.shell(f"linekeep update {STICK}/linekeep-{GOOD}-amd64.raucb >/tmp/told 2>&1 & :")
-        wait_for("a third of it", lambda: state(box)["update"]["share"] > 0.3, INSTALL_S)
-        assert state(box)["update"]["step"] == "installing"
-        box.shell("sync -f /data")
+        refuses_and_is_interrupted(box)
 
     with running(disk, tmp_path / "2", handed(disk), stick=offered) as box:
-        up(box)
-        assert outcome(box)["outcome"] == "interrupted"
-        assert state(box)["slot"] == "A"
-        wait_for("the stick", lambda: len(state(box)["update"]["offered"]) == 6, 120)
-        box.shell("date +%s >/tmp/began")
-        said = box.shell(f"linekeep update {STICK}/linekeep-{GOOD}-amd64.raucb; echo code $?")
-        assert said.endswith("code 0"), said
-        took_s = int(box.shell("date +%s")) - int(box.shell("cat /tmp/began"))
-        status = json.loads(box.shell("linekeep status --json"))
-        assert status["gaps"]["count"] == 0, "recording went on"
-        assert status["lines"]["recording"] == 2
-        print(f"installed in {took_s} s; longest sync of a recording {status['writer']['sync_ms']}")
-        assert state(box)["update"]["waiting"] == GOOD
-        box.shell("linekeep box restart --yes")
-        gone(box)
+        installs_while_it_records(box)
 
     with running(disk, tmp_path / "3", stick=offered) as box:
-        up(box)
-        assert outcome(box)["outcome"] == "proved"
-        after = state(box)
-        assert [after["slot"], after["version"], after["update"]["waiting"]] == ["B", GOOD, ""]
-        assert [(slot["name"], slot["good"]) for slot in after["slots"]] == [("A", True), ("B", True)]
-        assert "linekeep.trial" in box.shell("cat /proc/cmdline")
-        assert box.shell("systemctl --failed --no-legend --plain") == ""
-        old, new = recordings(box)[-2:]
-        gap_s = (new["start_utc_ns"] - old["start_utc_ns"]) / 1e9 - old["samples"] / 8000
-        print(f"nothing was recorded for {gap_s:.1f} s; {box.shell('systemd-analyze | head -n 1')}")
-        # What an entry tells of somebody or something stands beside the chain.
-        proved = "grep -h '\"proved\"' /data/linekeep/journal/*.side | cut -d' ' -f3-"
-        told = wait_for("it in the journal", lambda: box.shell(proved) or None, 300)
-        unrecorded = json.loads(told)["unrecorded"]
-        assert unrecorded["from_utc_ns"] < unrecorded["to_utc_ns"] <= new["start_utc_ns"], told
-        assert gap_s > 0
-        wait_for("the stick", lambda: len(state(box)["update"]["offered"]) == 6, 120)
-        said = box.shell(f"linekeep update {STICK}/linekeep-{BROKEN}-amd64.raucb; echo code $?")
-        assert said.endswith("code 0"), said
-        box.shell("linekeep box restart --yes")
-        gone(box)
+        is_proved_and_takes_a_broken_one(box)
 
     with running(disk, tmp_path / "4") as box:
         gone(box)
 
     with running(disk, tmp_path / "5") as box:
-        up(box)
-        came_to = outcome(box)
-        assert [came_to["outcome"], came_to["version"]] == ["fell_back", BROKEN]
-        assert "The daemon does not answer" in came_to["message"], came_to
-        assert state(box)["slot"] == "B" and state(box)["version"] == GOOD
-        alarms = wait_for(
-            "the alarm",
-            lambda: [one for one in json.loads(box.shell("linekeep alarms --json"))["alarms"]
-                     if one["code"] == "update_fell_back"], 300,
-        )  # fmt: skip
-        assert alarms[0]["values"]["version"] == BROKEN
+        has_gone_back(box)
