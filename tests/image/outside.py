@@ -4,13 +4,23 @@ import re
 
 import httpx
 
-from tests.image.machine import Machine
+from tests.box import wait_for
+from tests.image.machine import BOOT_S, Machine
 
 PASSWORD = "quiet harbour 47 lanterns"
 
 
+def answers(box: Machine) -> bool:
+    """Whether the page does."""
+    try:
+        return httpx.get(f"{box.url}/health", verify=False, timeout=20).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
 def set_up(box: Machine, code: str) -> httpx.Client:
     """The first account, as a browser makes it; signed in."""
+    wait_for("the page", lambda: answers(box), BOOT_S)
     # The certificate is the box's own; test_boot compares its fingerprint with the console's.
     visitor = httpx.Client(base_url=box.url, verify=False, timeout=60, headers={"Accept-Language": "en"})
     form = visitor.get("/setup", follow_redirects=True).text

@@ -13,6 +13,7 @@ import pytest
 
 from tests.box import wait_for
 from tests.image.bundles import Slot, bundle, other_key, stick
+from tests.image.figures import figure
 from tests.image.machine import GIB, SIMULATED, Machine, disk_copy, handed, image, running
 
 GOOD, BROKEN = "99.1.0", "99.2.0"
@@ -117,7 +118,8 @@ def installs_while_it_records(box: Machine) -> None:
     status = json.loads(box.shell("linekeep status --json"))
     assert status["gaps"]["count"] == 0, "recording went on"
     assert status["lines"]["recording"] == 2
-    print(f"installed in {took_s} s; longest sync of a recording {status['writer']['sync_ms']}")
+    figure("an update's installation while two lines record", took_s, "s of the machine's time")
+    print(f"longest sync of a recording {status['writer']['sync_ms']}")
     assert state(box)["update"]["waiting"] == GOOD
     box.shell("linekeep box restart --yes")
     gone(box)
@@ -133,7 +135,12 @@ def is_proved_and_takes_a_broken_one(box: Machine) -> None:
     assert "linekeep.trial" in box.shell("cat /proc/cmdline")
     assert box.shell("systemctl --failed --no-legend --plain") == ""
     old, new = recordings(box)[-2:]
-    gap_s = (new["start_utc_ns"] - old["start_utc_ns"]) / 1e9 - old["samples"] / 8000
+    old_end_s = old["start_utc_ns"] / 1e9 + old["samples"] / 8000
+    gap_s = new["start_utc_ns"] / 1e9 - old_end_s
+    # The start before this one had a clock that does not know how slow the host is.
+    last_word = json.loads(box.shell("journalctl --no-pager -b -1 -n 1 -o json --output-fields=MESSAGE"))
+    goes_s = int(last_word["__REALTIME_TIMESTAMP"]) / 1e6 - old_end_s
+    figure("the last recorded sample to the restart", goes_s, "s of the machine's time")
     print(f"nothing was recorded for {gap_s:.1f} s; {box.shell('systemd-analyze | head -n 1')}")
     # What an entry tells of somebody or something stands beside the chain.
     proved = "grep -h '\"proved\"' /data/linekeep/journal/*.side | cut -d' ' -f3-"
