@@ -12,6 +12,7 @@ import re
 import ssl
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -215,7 +216,7 @@ def test_started_by_its_firmware_and_boot_loader_it_comes_up_whole(firmware: Fir
     with running(disk_copy(image(), tmp_path / "disk.img", 4 * GIB), tmp_path / firmware, firmware) as box:
         box.said(r"page +(https://\S+)")
         comes_up_whole(box)
-        with set_up(box, box.said(r"setup code +(\S+)")) as visitor:
+        with closing(set_up(box, box.said(r"setup code +(\S+)"))) as visitor:
             assert "System" in visitor.get("/system").text
 
 
