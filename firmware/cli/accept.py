@@ -183,7 +183,7 @@ class Session:
             return
         if self.tests[number].results["digits"].reason == "unconfirmed":
             await self._ask(number, "digits", f"Heard {last.heard.dialled}. Is that what was dialled?")
-        question = f"`linekeep play {last.heard.handle[:12]}` plays it. Did you hear yourself, clearly?"
+        question = f"`linekeep play {last.heard.handle[:12]}` or the page plays it. Did you hear yourself, clearly?"
         await self._ask(number, "playback", question)
 
     async def _ask(self, number: int, check: str, question: str) -> None:

@@ -44,7 +44,9 @@ def place(named: str | None, now: datetime) -> Path:
     if path.exists():
         raise Failure(Exit.USAGE, f"{path} is there already.", "Name a new file with --out.")
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK):
-        raise Failure(Exit.USAGE, f"{path.parent} is no folder that can be written.", "Name another with --out.")
+        raise Failure(
+            Exit.USAGE, f"{path.parent} is no folder that can be written.", "Name a file elsewhere: --out /tmp/FILE."
+        )
     return path
 
 

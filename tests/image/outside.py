@@ -23,15 +23,23 @@ def set_up(box: Machine, code: str) -> httpx.Client:
     wait_for("the page", lambda: answers(box), BOOT_S)
     # The certificate is the box's own; test_boot compares its fingerprint with the console's.
     visitor = httpx.Client(base_url=box.url, verify=False, timeout=60, headers={"Accept-Language": "en"})
-    form = visitor.get("/setup", follow_redirects=True).text
-    (token,) = set(re.findall(r'name="csrf" value="([0-9a-f]{64})"', form))
-    answer = visitor.post(
+    sends(
+        visitor,
         "/setup",
-        data={
-            "csrf": token, "code": code, "name": "chen", "password": PASSWORD, "again": PASSWORD,
-            "administrator": "1", "auditor": "1",
-        },
-        headers={"Sec-Fetch-Site": "same-origin"},
-    )  # fmt: skip
-    assert answer.status_code == 303, answer.text
+        "/setup",
+        code=code,
+        name="chen",
+        password=PASSWORD,
+        again=PASSWORD,
+        administrator="1",
+        auditor="1",
+    )
     return visitor
+
+
+def sends(visitor: httpx.Client, shown: str, action: str, **fields: str) -> None:
+    """A form of the page that is shown, filled in; it is taken."""
+    # The sign-out stands beside it: the same token.
+    (token,) = set(re.findall(r'name="csrf" value="([0-9a-f]{64})"', visitor.get(shown, follow_redirects=True).text))
+    answer = visitor.post(action, data=fields | {"csrf": token}, headers={"Sec-Fetch-Site": "same-origin"})
+    assert answer.status_code == 303, answer.text

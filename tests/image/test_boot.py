@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -85,8 +85,9 @@ def sealed(box: Machine) -> str | None:
     return next((str(row["handle"]) for row in found), None)
 
 
-def open_ports(box: Machine) -> set[str]:
-    listening = box.shell("ss -Hltn | awk '{print $4}'").split()
+def open_ports(box: Machine, kind: Literal["t", "u"] = "t") -> set[str]:
+    """Of TCP or UDP, for whom is outside."""
+    listening = box.shell(f"ss -Hln{kind} | awk '{{print $4}}'").split()
     return {one.rpartition(":")[2] for one in listening if not one.startswith("127.0.0.")}
 
 
@@ -109,6 +110,7 @@ def test_it_comes_up_whole_and_shuts_out_whom_it_can(box: Machine) -> None:
     assert int(box.shell("findmnt -bno SIZE /data")) > 2.3 * GIB, "the data partition has all of the disk"
     wait_for("the page", lambda: "443" in open_ports(box), BOOT_S)
     assert open_ports(box) == {"443"}
+    assert open_ports(box, "u") <= {"68", "546"}, "of UDP only what asks for the box's own address"
     for unit, most in (("linekeep", 1.5), ("linekeep-web", 1.5), ("linekeep-keeper", 3.0)):
         told = box.shell(f"systemd-analyze security --no-pager {unit}")
         exposure = re.search(r"Overall exposure level.*: ([0-9.]+)", told)
