@@ -159,13 +159,17 @@ def encrypt(disk: Disk, chosen: Means, name: str, keepers: Path) -> None:
 
 
 def file_system(device: Path) -> None:
-    """An empty one, with the folder that is mounted from it before anything else is made."""
+    """An empty one, with the folder that is mounted from it before anything else is made.
+
+    A file for each 64 KB is enough for recordings; inodes for more would take 1.6 % of the disk. image/build-disk makes
+    the same.
+    """
     tool("wipefs", "--all", "--quiet", device)
     with tempfile.TemporaryDirectory() as empty:
         Path(empty, "journal").mkdir()
         Path(empty).chmod(0o755)
-        tool("mkfs.ext4", "-q", "-F", "-O", "^orphan_file", "-E", "root_owner=0:0", "-m", "0", "-L", LABEL,
-             "-d", empty, device)  # fmt: skip
+        tool("mkfs.ext4", "-q", "-F", "-b", "4096", "-i", "65536", "-O", "^orphan_file", "-E", "root_owner=0:0",
+             "-m", "0", "-L", LABEL, "-d", empty, device)  # fmt: skip
 
 
 # Opening one ----------------------------------------------------------------------------------------------------------

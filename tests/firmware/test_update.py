@@ -21,7 +21,7 @@ from firmware.keeper.service import Admitted, Keeper
 from firmware.keeper.slots import Held, Menu, Pending, Remembered, Store
 from firmware.wire import LastUpdate
 from recorder import spool
-from tests.box import Box
+from tests.box import ROOT, Box
 from tests.firmware.test_box_commands import CONSOLE, NO_CARD, journalled
 from tests.firmware.test_keeper import place
 
@@ -426,7 +426,7 @@ def test_the_daemon_is_told_once_and_raises_an_alarm_where_the_box_went_back(tmp
 def started(environment: dict[str, str], times: int) -> str:
     """The slots that the boot menu takes, start after start, when none proves itself. GRUB's script is read as the
     shell's, which it is but for `set`."""
-    menu = (Path(__file__).resolve().parents[2] / "image/grub.cfg").read_text()
+    menu = (ROOT / "image/grub.cfg").read_text()
     choice = menu.partition("load_env")[2].partition("\n")[2].partition("save_env")[0]
     script = re.sub(r"\bset (\w+)=([^;\n]*)", r"\1=\2", choice)
     given = "\n".join(f"{name}='{value}'" for name, value in environment.items())
@@ -452,3 +452,24 @@ def test_the_boot_menu_gives_a_slot_three_starts_and_one_on_trial_no_more(
     environment: dict[str, str], slots: str
 ) -> None:
     assert started(environment, len(slots)) == slots
+
+
+def test_the_menus_environment_is_written_where_it_stands(tmp_path: Path) -> None:
+    """As GRUB's own program would, which makes the file anew: a copy of it lies where the box's finds it."""
+    ours, own = tmp_path / "usr/bin/grub-editenv", tmp_path / "usr/lib/linekeep/box/grub-editenv"
+    for folder in (ours.parent, own.parent):
+        folder.mkdir(parents=True)
+    shutil.copy(ROOT / "image/root/usr/bin/grub-editenv", ours)
+    shutil.copy("/usr/bin/grub-editenv", own)
+    there, expected = tmp_path / "grubenv", tmp_path / "expected"
+    for program, environment in ((ours, there), (own, expected)):
+        subprocess.run([program, environment, "create"], check=True)
+    with there.open("rb") as opened:
+        for words in (["set", "ORDER=A B", "A_OK=1"], ["unset", "A_OK"], ["set", "TRIAL=B"]):
+            subprocess.run([ours, there, *words], check=True)
+            subprocess.run([own, expected, *words], check=True)
+        assert opened.read() == there.read_bytes() == expected.read_bytes(), "it is the same file"
+    assert subprocess.run([ours, there, "list"], capture_output=True, text=True).stdout == "ORDER=A B\nTRIAL=B\n"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["expected", "grubenv", "usr"]
+    damaged = subprocess.run([ours, tmp_path / "none", "set", "A=1"], capture_output=True, text=True)
+    assert damaged.returncode != 0 and "none" in damaged.stderr
