@@ -9,6 +9,11 @@ That service needs none of our Python, and a timer starts it too, so that a root
 well; three starts that end in a panic or a power cut have GRUB go back. It leaves a proved slot as well after three
 starts that did not come this far; the other one then says so, and is the first from there on.
 
+What is on trial the boot menu says, too. What is remembered of the update may be gone (a factory reset deletes it, a
+power cut may tear it): then the version has to prove itself all the same. Where the menu itself was torn and had to be
+made anew, a version that runs without having been good is left, or goes on with its trial, and goes back from here:
+the other way back needs a start that the menu knew to be one on trial.
+
 What came of an update is remembered, and told to the daemon, which enters it in the journal and raises an alarm when
 the box has gone back.
 """
@@ -155,22 +160,45 @@ async def prove(place: Place, run: Run) -> bool:
         return True
     menu, store = Menu(place, run), Store(place)
     machine_id = (place.root / "etc/machine-id").read_text(encoding="ascii").strip()
-    mended = await menu.mend(slot, machine_id)
+    remembered = store.load()
+    mended = await menu.mend(slot, machine_id, remembered)
+    told = await menu.read()
     build = msgspec.json.decode((place.home / "build.json").read_bytes(), type=bundle.Build)
-    pending = store.load().pending
-    if pending is not None and pending.slot == slot and pending.phase == "activated":
+    if mended and told[f"{slot}_OK"] == "0":
+        log.error("version %s in slot %s was not good, it ran for want of a boot menu", build.version, slot)
+        return await _goes_back(place, run)
+    pending = _pending(remembered, slot, build.version, told.get("TRIAL") == slot)
+    if pending is not None:
         if not await _on_trial(place, run, menu, store, pending):
-            return False
+            return await _goes_back(place, run)
     else:
         await _settle(menu, store, slot, build.version, mended)
     await menu.good(slot)
     remembered = store.load()
     held = remembered.slots.get(slot, Held(version=build.version))
-    remembered.slots[slot] = msgspec.structs.replace(held, version=build.version)
+    remembered.slots[slot] = msgspec.structs.replace(held, version=build.version, good=True)
     store.save(remembered)
     await run("systemctl", "stop", "linekeep-give-up.timer")
     log.info("version %s in slot %s is good", build.version, slot)
     return True
+
+
+def _pending(remembered: Remembered, slot: Slot, version: str, trial: bool) -> Pending | None:
+    """The update that is on trial in this slot; what only the menu knows of is held against nothing."""
+    pending = remembered.pending
+    if pending is not None and pending.slot == slot and pending.phase == "activated":
+        return pending
+    if not trial:
+        return None
+    before = remembered.slots.get(other(slot), Held(version=""))
+    return Pending(slot=slot, version=version, from_version=before.version, phase="activated", began_utc="")
+
+
+async def _goes_back(place: Place, run: Run) -> Literal[False]:
+    """By `linekeep-give-up.service`, whose condition is a start on trial; without one, from here."""
+    if "linekeep.trial" not in (place.root / "proc/cmdline").read_text(encoding="utf-8").split():
+        await run("systemctl", "reboot")
+    return False
 
 
 async def _on_trial(place: Place, run: Run, menu: Menu, store: Store, pending: Pending) -> bool:
@@ -178,7 +206,8 @@ async def _on_trial(place: Place, run: Run, menu: Menu, store: Store, pending: P
     owed = await proves(place, run, pending)
     message = f"Version {pending.version} has proved itself."
     if owed:
-        message = f"{'; '.join(owed)}. The box goes back to version {pending.from_version}."
+        before = f"version {pending.from_version}" if pending.from_version else "the version before"
+        message = f"{'; '.join(owed)}. The box goes back to {before}."
         message = message[:1].upper() + message[1:]
         log.error("version %s has not proved itself: %s", pending.version, "; ".join(owed))
         # First: with nothing remembered on trial, a start after a power cut would take it for proved.
@@ -198,13 +227,15 @@ async def _settle(menu: Menu, store: Store, slot: Slot, version: str, mended: bo
         await menu.bad(away)
         _close(store, came_to)
     elif env.get("ORDER", "").startswith(away) and env.get(f"{away}_OK") == "1":
-        # It was good, and the menu has left it all the same.
+        # It was good, and the menu has left it all the same; or it was on trial, and that is not remembered.
         await menu.first(slot)
+        if env.get("TRIAL") == away:
+            await menu.bad(away)
         _close(store, left(remembered, away, version))
 
 
 def left(remembered: Remembered, away: Slot, version: str) -> LastUpdate:
-    """What is said of a slot that came up once, and then did not in three starts."""
+    """What is said of a slot that the menu has left after three starts."""
     held = remembered.slots.get(away, Held(version=""))
     message = f"Slot {away} was started three times and did not come up; slot {other(away)} runs, version {version}."
     return LastUpdate(version=held.version, outcome="fell_back", message=message, utc=update.now())

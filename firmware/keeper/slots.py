@@ -30,6 +30,8 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
 
     version: str
     installed_utc: str = ""
+    good: bool = False
+    """It came up here and proved itself: what a boot menu that is made anew goes by."""
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,16 +111,16 @@ class Menu:
     async def write(self, **values: str) -> None:
         await self.run("grub-editenv", self._path, "set", *(f"{name}={value}" for name, value in values.items()))
 
-    async def mend(self, slot: Slot, machine_id: str) -> bool:
-        """Makes it anew where it cannot be read (a power cut while it was written), with the slot that runs as the only
-        good one. True where that was needed."""
+    async def mend(self, slot: Slot, machine_id: str, remembered: Remembered) -> bool:
+        """Makes it anew where it cannot be read (a power cut while it was written), of what is remembered. True where
+        that was needed."""
         try:
             if "ORDER" in await self.read():
                 return False
         except Failed as error:
             log.error("GRUB's environment cannot be read, it is made anew: %s", error)
         await self.run("grub-editenv", self._path, "create")
-        await self.write(machine_id=machine_id, **_alone(slot))
+        await self.write(machine_id=machine_id, **anew(slot, remembered))
         return True
 
     # What RAUC's own marks would write, without its service, which a box that is barely up may not start in time.
@@ -142,6 +144,18 @@ class Menu:
     async def activate(self, slot: Slot) -> None:
         """It starts next, on trial."""
         await self.write(**{f"{slot}_OK": "1", f"{slot}_TRY": "0", "ORDER": f"{slot} {other(slot)}", "TRIAL": slot})
+
+
+def anew(slot: Slot, remembered: Remembered) -> dict[str, str]:
+    """A menu in place of one that was torn. Without one GRUB starts slot A, whatever is in it: that it runs says
+    nothing for it where another version is known to be good."""
+    away, pending = other(slot), remembered.pending
+    good = {name for name, held in remembered.slots.items() if held.good}
+    if pending is not None and pending.slot == slot and pending.phase == "activated":
+        return _alone(slot) | {f"{slot}_TRY": "1", f"{away}_OK": "1", "TRIAL": slot}
+    if away in good and slot not in good:
+        return _alone(away)
+    return _alone(slot) | {f"{away}_OK": "1" if away in good else "0"}
 
 
 def _alone(slot: Slot) -> dict[str, str]:

@@ -18,7 +18,7 @@ from firmware.keeper import bundle, proof, update
 from firmware.keeper.place import Failed, Place
 from firmware.keeper.proof import Look
 from firmware.keeper.service import Admitted, Keeper
-from firmware.keeper.slots import Held, Menu, Pending, Remembered, Store
+from firmware.keeper.slots import Held, Menu, Pending, Remembered, Slot, Store, anew
 from firmware.wire import LastUpdate
 from recorder import spool
 from tests.box import ROOT, Box
@@ -113,7 +113,7 @@ class Programs:
 
 
 async def installed(keeper: Keeper, path: Path, kind: str = "console") -> list[dict[str, Any]]:
-    await Menu(keeper.place, keeper.run).mend("A", f"{7:032x}")
+    await Menu(keeper.place, keeper.run).mend("A", f"{7:032x}", Remembered())
     request = msgspec.convert({"path": str(path), "actor": {"kind": kind, "name": "chen"}}, update.InstallUpdate)
     return [event async for event in update.install(keeper, request)]
 
@@ -234,7 +234,7 @@ def test_a_version_on_trial_does_not_give_up_the_one_that_the_box_would_go_back_
     store.save(Remembered(pending=PENDING))
 
     async def asked() -> dict[str, str]:
-        await menu.mend("A", "")
+        await menu.mend("A", "", Remembered())
         await menu.activate("B")
         with pytest.raises(Refusal, match="still on trial") as refused:
             await installed(keeper, a_file(tmp_path))
@@ -286,7 +286,7 @@ def test_the_version_before_says_what_the_update_came_to(phase: str, tries: int,
     store.save(Remembered(pending=pending))
 
     async def start() -> dict[str, str]:
-        await menu.mend("A", "")
+        await menu.mend("A", "", Remembered())
         await menu.write(B_TRY=str(tries), TRIAL="B")
         assert await proof.prove(keeper.place, programs)
         return await menu.read()
@@ -308,9 +308,6 @@ def test_what_has_not_proved_itself_is_out_of_the_menu_before_that_is_remembered
     store.save(Remembered(pending=PENDING))
     seen = []
 
-    async def owes(*_: object) -> list[str]:
-        return ["the page does not answer"]
-
     def remembers(store: Store, last: LastUpdate) -> None:
         seen.append(last.outcome)
         raise OSError(5, "the power is cut")
@@ -319,7 +316,7 @@ def test_what_has_not_proved_itself_is_out_of_the_menu_before_that_is_remembered
     monkeypatch.setattr(proof, "_close", remembers)
 
     async def start() -> dict[str, str]:
-        await menu.mend("A", "")
+        await menu.mend("A", "", Remembered())
         await menu.activate("B")
         with pytest.raises(OSError, match="power"):
             await proof.prove(keeper.place, programs)
@@ -336,7 +333,7 @@ def test_a_good_slot_that_the_menu_has_left_is_told_and_no_longer_the_first(tmp_
     store.save(Remembered(slots={"B": Held(version="0.3.0")}))
 
     async def start(environment: dict[str, str]) -> dict[str, str]:
-        await menu.mend("A", "")
+        await menu.mend("A", "", Remembered())
         await menu.write(**environment)
         assert await proof.prove(keeper.place, programs)
         return await menu.read()
@@ -374,7 +371,7 @@ def test_what_the_keeper_remembers_during_the_proof_and_its_telling_stays(
         store.save(msgspec.structs.replace(store.load(), pending=next_one, last=None, untold=False))
 
     async def start() -> bool:
-        await Menu(keeper.place, programs).mend("B", "")
+        await Menu(keeper.place, programs).mend("B", "", Remembered())
         good = await proof.prove(keeper.place, programs)
         assert (remembered := store.load()).last is not None and remembered.last.outcome == "proved"
         await proof.tell(keeper.place)
@@ -383,7 +380,7 @@ def test_what_the_keeper_remembers_during_the_proof_and_its_telling_stays(
     monkeypatch.setattr(proof, "proves", proves)
     monkeypatch.setattr(proof, "_tell", hears)
     assert asyncio.run(start())
-    assert store.load().slots == {"A": Held(version="0.2.0"), "B": Held(version="0.2.0")}
+    assert store.load().slots == {"A": Held(version="0.2.0"), "B": Held(version="0.2.0", good=True)}
     assert store.load().pending == next_one
 
 
@@ -395,11 +392,88 @@ def test_a_boot_menu_that_was_torn_is_made_anew_with_the_slot_that_runs(tmp_path
     menu = Menu(keeper.place, programs)
 
     async def mended() -> tuple[bool, bool, dict[str, str]]:
-        return await menu.mend("B", "abc"), await menu.mend("B", "abc"), await menu.read()
+        return await menu.mend("B", "abc", Remembered()), await menu.mend("B", "abc", Remembered()), await menu.read()
 
     first, again, told = asyncio.run(mended())
     assert (first, again) == (True, False)
     assert (told["ORDER"], told["B_OK"], told["A_OK"], told["machine_id"]) == ("B A", "1", "0", "abc")
+
+
+ON_A = msgspec.structs.replace(PENDING, slot="A")
+GOOD = Held(version="0.2.0", good=True)
+
+
+@pytest.mark.parametrize(
+    ("remembered", "menu"),
+    [
+        (Remembered(), "A B 1 0 "),
+        (Remembered(slots={"A": GOOD, "B": GOOD}), "A B 1 1 "),
+        (Remembered(slots={"A": GOOD, "B": Held(version="0.3.0")}, pending=PENDING), "A B 1 0 "),
+        (Remembered(slots={"A": Held(version="0.3.0"), "B": GOOD}, pending=ON_A), "A B 1 1 A"),
+        (Remembered(slots={"A": Held(version="0.3.0"), "B": GOOD}), "B A 0 1 "),
+        (Remembered(slots={"B": GOOD}, pending=msgspec.structs.replace(ON_A, phase="installing")), "B A 0 1 "),
+    ],
+    ids=["nothing", "both good", "trial in B", "trial in A", "A gave up", "A half written"],
+)
+def test_a_boot_menu_that_is_made_anew_calls_good_what_was(remembered: Remembered, menu: str) -> None:
+    told = anew("A", remembered)
+    assert f"{told['ORDER']} {told['A_OK']} {told['B_OK']} {told['TRIAL']}" == menu
+
+
+async def owes(*_: object) -> list[str]:
+    return ["the page does not answer"]
+
+
+@pytest.mark.parametrize("slots", [{"A": Held(version="0.2.9"), "B": GOOD}, {}], ids=["gave up before", "on trial"])
+def test_a_version_that_runs_because_the_boot_menu_was_torn_does_not_stay_for_that(
+    slots: dict[Slot, Held], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = Programs()
+    keeper = box(tmp_path / "root", programs)
+    Store(keeper.place).save(Remembered(slots=slots, pending=None if slots else ON_A))
+    monkeypatch.setattr(proof, "proves", owes)
+    assert not asyncio.run(proof.prove(keeper.place, programs))
+    told = asyncio.run(Menu(keeper.place, programs).read())
+    assert (told["A_OK"], told["B_OK"]) == ("0", "1")
+    assert started({name: told[name] for name in NOTHING}, 2) == "BB"
+    assert programs.ran[-2:] == ["systemctl reboot", "grub-editenv list"], "no start on trial: nothing else goes back"
+
+
+@pytest.mark.parametrize("remembered", [b"", b'{"pending":'], ids=["deleted by a reset", "torn"])
+def test_a_version_on_trial_has_to_prove_itself_though_nothing_of_it_is_remembered(
+    remembered: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = Programs()
+    keeper = box(tmp_path / "root", programs)
+    asyncio.run(installed(keeper, a_file(tmp_path)))
+    path = keeper.place.kept / "update.json"
+    path.unlink()
+    if remembered:
+        path.write_bytes(remembered)
+    (keeper.place.root / "proc/cmdline").write_text("quiet rauc.slot=B linekeep.trial\n")
+    monkeypatch.setattr(proof, "proves", owes)
+    programs.ran = []
+    assert not asyncio.run(proof.prove(keeper.place, programs))
+    told, last = asyncio.run(Menu(keeper.place, programs).read()), Store(keeper.place).load().last
+    assert (told["B_OK"], told["A_OK"]) == ("0", "1")
+    assert last is not None and (last.outcome, last.version) == ("fell_back", "0.2.0")
+    assert last.message == "The page does not answer. The box goes back to the version before."
+    assert not any(ran.startswith("systemctl") for ran in programs.ran), "linekeep-give-up.service does that"
+
+
+def test_a_trial_that_is_forgotten_and_did_not_come_up_is_not_good_either(tmp_path: Path) -> None:
+    programs = Programs()
+    keeper = box(tmp_path / "root", programs)
+    menu = Menu(keeper.place, programs)
+
+    async def start() -> dict[str, str]:
+        await menu.mend("A", "", Remembered())
+        await menu.write(**BOTH | {"A_TRY": "1", "B_TRY": "3", "TRIAL": "B"})
+        assert await proof.prove(keeper.place, programs)
+        return await menu.read()
+
+    told = asyncio.run(start())
+    assert (told["ORDER"], told["A_OK"], told["B_OK"], told["TRIAL"]) == ("A B", "1", "0", "")
 
 
 def test_what_is_remembered_may_be_torn(tmp_path: Path) -> None:
