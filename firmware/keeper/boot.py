@@ -23,8 +23,8 @@ TRY_EVERY_S = 60.0
 CONSOLES = (Path("/dev/tty0"), Path("/dev/ttyS0"))
 
 
-def say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201  (to the journal)
+def say(text: str, priority: str = "") -> None:
+    print(f"{priority}{text}", flush=True)  # noqa: T201  (to the journal)
     for console in CONSOLES:
         try:
             with console.open("wb", buffering=0) as screen:
@@ -40,7 +40,16 @@ def menu_order(command_line: str) -> Order | None:
 
 
 def main() -> int:
-    disk = Disk()
+    try:
+        start(Disk())
+    except (StorageError, OSError) as error:
+        # As an error: the screen of a box that cannot use its disk shows those of the journal (image: box/unusable).
+        say(f"The data partition cannot be used: {error}", "<3>")
+        return 1
+    return 0
+
+
+def start(disk: Disk) -> None:
     disk.work.mkdir(mode=0o700, exist_ok=True)
     try:
         order = ordered.read(disk)
@@ -53,14 +62,9 @@ def main() -> int:
         order is None or order.step == "asked" or (order.act, asked.act) == ("encrypt", "destroy")
     ):
         order = ordered.write(disk, asked)
-    try:
-        prepare(disk, order)
-    except StorageError as error:
-        say(f"The data partition cannot be used: {error}")
-        return 1
+    prepare(disk, order)
     if order is not None and (outcome := ordered.outcome(disk)) is not None:
         (disk.work / "console.txt").write_text(ordered.sentence(outcome) + "\n", encoding="utf-8")
-    return 0
 
 
 def prepare(disk: Disk, order: Order | None) -> None:
@@ -79,20 +83,22 @@ def prepare(disk: Disk, order: Order | None) -> None:
 
 def opened(disk: Disk) -> None:
     """Does not come back before it is."""
+    tried = volume.sticks(disk)
     why = volume.open_by_itself(disk)
     while why:
         say(f"The data partition is encrypted and its key is not there. {why}\r\n"
             "Plug in the USB stick with the key, or type the recovery key.")  # fmt: skip
-        why = _waited(disk)
+        why = _waited(disk, tried)
 
 
-def _waited(disk: Disk) -> str:
-    """Asks on every console until something is typed; meanwhile tries a stick that is plugged in, and every minute what
-    failed before: a TPM that has seen too many power cuts gives the key again after a while. Empty when it is open."""
+def _waited(disk: Disk, tried: list[Path]) -> str:
+    """Asks on every console until something is typed; meanwhile tries a stick that was plugged in since those that were
+    tried, and every minute what failed before: a TPM that has seen too many power cuts gives the key again after a
+    while. Empty when it is open."""
     words = ["systemd-ask-password", "--no-tty", "--timeout=0", "--echo=yes", "--id=linekeep-data", "Recovery key:"]
     with subprocess.Popen(words, stdout=subprocess.PIPE) as asking:
         assert asking.stdout is not None
-        tried, again = volume.sticks(disk), time.monotonic() + TRY_EVERY_S
+        again = time.monotonic() + TRY_EVERY_S
         while asking.poll() is None:
             time.sleep(LOOK_EVERY_S)
             there = volume.sticks(disk)

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from firmware.keeper import encrypting, erasing, ordered, resetting, volume
+from firmware.keeper import boot, encrypting, erasing, ordered, resetting, volume
 from firmware.keeper.boot import menu_order, prepare
 from firmware.keeper.ordered import Order
 from firmware.keeper.volume import Disk, StorageError
@@ -97,6 +97,24 @@ def test_what_an_order_that_is_done_has_left_is_removed(disk: Disk) -> None:
 def test_the_boot_menu_orders_a_reset(line: str, act: str | None) -> None:
     order = menu_order(line)
     assert (order.act if order else None) == act
+
+
+@pytest.mark.parametrize("cause", ["what was kept aside for encryption is damaged", "Not a directory"])
+def test_what_keeps_the_box_from_its_data_is_an_error_in_the_journal(
+    cause: str, disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    console = tmp_path / "console"
+    console.touch()
+    monkeypatch.setattr(boot, "CONSOLES", (console,))
+    monkeypatch.setattr(boot, "Disk", lambda: disk)
+    if cause == "Not a directory":
+        disk.boot.touch()
+    else:
+        ordered.write(disk, Order(act="encrypt", means="boot", step="staged", digest="ab"))
+    assert boot.main() == 1
+    (told,) = capfd.readouterr().out.splitlines()
+    assert told.startswith("<3>The data partition cannot be used: ") and cause in told
+    assert console.read_text().strip() == told.removeprefix("<3>"), "a person reads it there"
 
 
 def test_a_plain_partition_is_overwritten_and_made_anew(disk: Disk) -> None:
