@@ -1,11 +1,13 @@
 """The commands `box.*`: the daemon enters them in the journal and hands them on to the keeper, which does them.
 
 The daemon knows of each act what its request may hold (`firmware.keeper.acts`) and refuses what is wrong before
-anything is journalled. What the keeper did not do is journalled again, with the reason. On a machine that was not
-flashed there is no keeper: its own system settings apply, and `box.state` says so.
+anything is journalled; so it does a user who is no administrator: the page asks for rights, and what it forgot to ask
+must not reach root. What the keeper did not do is journalled again, with the reason. On a machine that was not flashed
+there is no keeper: its own system settings apply, and `box.state` says so.
 """
 
 import asyncio
+import logging
 import socket
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -22,6 +24,10 @@ from firmware.keeper.acts import ACTS, STATE, Doing, Following
 from firmware.keeper.asking import BoxAct
 from firmware.keeper.clock import Time
 from firmware.wire import AsyncClient, BoxState, DaemonError, Fields, TimeState, WireError
+from recorder.access import Role
+from recorder.errors import AccessError
+
+log = logging.getLogger(__name__)
 
 
 class BoxCommands:
@@ -78,6 +84,8 @@ class BoxCommands:
     def _request(self, do: str, act: Doing | Following, fields: Fields, peer: Peer) -> tuple[BoxAct, Path]:
         """The request, its actor named as the kernel knows it, and the keeper it is for."""
         request = asked.sent(do, fields, act.request, peer)
+        if request.actor.kind == "user":
+            self._require_administrator(do, request.actor.name)
         if self._keeper is None:
             raise Refusal(
                 "refused", f"{do}: this machine was not flashed with Linekeep's image, its own settings apply.",
@@ -85,6 +93,15 @@ class BoxCommands:
             )  # fmt: skip
         fields["actor"] = {"kind": request.actor.kind, "name": asked.who(request, peer).partition(":")[2]}
         return request, self._keeper
+
+    def _require_administrator(self, do: str, name: str) -> None:
+        try:
+            person = self._box.access.person(name)
+        except AccessError as error:
+            raise Refusal("internal", f"{do}: {error}") from error
+        if person is None or not person.may(Role.ADMINISTRATOR):
+            log.warning("%s is refused to %s, who is no administrator", do, name)
+            raise Refusal("refused", f"{do}: {name} is no administrator of this box.", "Ask one who is.")
 
     async def _hand_on(self, keeper: Path, do: str, fields: Fields) -> Fields:
         try:

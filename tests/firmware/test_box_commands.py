@@ -2,17 +2,20 @@
 
 import getpass
 import os
+import random
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+import msgspec
 import pytest
 
 from firmware.control import Peer
 from firmware.keeper.acts import ACTS
 from firmware.requests import EnterOperation
 from firmware.wire import SOCKET_NAME, DaemonError
+from recorder.access import Access, Person, Role
 from recorder.catalogue import Catalogue
 from tests.box import Box, Process, wait_for
 from tests.firmware.test_keeper import place
@@ -89,6 +92,42 @@ def test_what_the_keeper_says_is_handed_on_and_its_absence_is_journalled(
     (asked, nothing), (_, failed) = journalled(tmp_path / "data", "box.restart")
     assert (asked, nothing) == (f"console:{getpass.getuser()}", {}), "the kernel says who it was"
     assert "does not answer" in failed["failed"]
+
+
+def test_who_is_no_administrator_reaches_nothing_of_the_box(tmp_path: Path, root: tuple[Path, Process]) -> None:
+    data = tmp_path / "data"
+    access = Access(data, random.Random(1))
+    chen = Person(name="chen", password_hash="$argon2id$v=19$", roles=(Role.ADMINISTRATOR,))
+    data.mkdir()
+    for person in (
+        chen,
+        msgspec.structs.replace(chen, name="li", roles=(Role.AUDITOR,)),
+        msgspec.structs.replace(chen, name="gone", enabled=False),
+    ):
+        access.put(person)
+    acts: tuple[tuple[str, dict[str, Any]], ...] = (("box.recovery_key", {}), ("box.update", {"path": "/none"}))
+    with Box(data, NO_CARD, "--keeper", str(root[0])) as box, box.client() as client:
+
+        def ask(do: str, name: str, fields: dict[str, Any]) -> None:
+            actor = {"kind": "user", "name": name}
+            if do == "box.update":
+                list(client.stream(do, actor=actor, **fields))
+            else:
+                client.call(do, actor=actor, **fields)
+
+        for do, fields in acts:
+            for name in ("li", "gone", "made up"):
+                with pytest.raises(DaemonError, match=f"{name} is no administrator") as refused:
+                    ask(do, name, fields)
+                assert refused.value.code == "refused"
+            assert journalled(data, do) == []
+            # The keeper refuses it here: this machine is no box.
+            with pytest.raises(DaemonError, match=r"not encrypted|not started from a slot"):
+                ask(do, "chen", fields)
+            assert journalled(data, do)[0][0] == "user:chen"
+        access.path.write_text("{")
+        with pytest.raises(DaemonError, match="accounts cannot be read"):
+            ask("box.recovery_key", "chen", {})
 
 
 def test_what_the_keeper_may_be_asked_without_a_daemon_can_be_entered_later() -> None:
