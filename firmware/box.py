@@ -31,9 +31,9 @@ from recorder.ledger import Ledger
 VERSION = "0.2.0"
 MINUTE_S = 60
 UNSYNCHRONISED_AFTER_S = 600
+"""A box that has just been switched on is given this long to find its time server."""
 SLIPS = 2
 """A span that fell behind its card's others so often has a clock of its own."""
-"""A box that has just been switched on is given this long to find its time server."""
 SETTLED_AFTER_S = 30
 """By then every condition that goes on from before the start has been met again."""
 

@@ -90,6 +90,6 @@ def replace_file(path: Path, data: bytes, keep: Path | None = None, mode: int = 
     finally:
         close(fd)
     if keep is not None and path.exists():
-        replace_file(keep, path.read_bytes())
+        replace_file(keep, path.read_bytes(), mode=mode)
     rename(fresh, path)
     sync_folder(path.parent)

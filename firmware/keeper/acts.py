@@ -66,6 +66,7 @@ APPLIES: tuple[tuple[str, Callable[[Keeping], Coroutine[Any, Any, None]]], ...] 
     ("network", network.apply),
     ("name", name.apply),
     ("ssh", ssh.apply),
+    ("update", update.apply),
 )
 """What is done when the keeper starts, in order, before the network and the daemon are started. What fails is a problem
 of that name, and the rest is done."""

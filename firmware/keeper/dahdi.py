@@ -8,7 +8,7 @@ import asyncio
 
 from firmware.control import Refusal
 from firmware.keeper.asking import BoxAct, Keeping
-from firmware.keeper.place import Failed
+from firmware.keeper.place import Failed, log
 from firmware.wire import Fields
 from recorder.disk import replace_file
 
@@ -46,5 +46,14 @@ async def configure(keeper: Keeping, request: Dahdi) -> Fields:
             path.unlink()
         else:
             replace_file(path, former, mode=0o600)
+            await _loaded_again(keeper)
         raise
     return {"file": str(path)}
+
+
+async def _loaded_again(keeper: Keeping) -> None:
+    """Ports that recorded by the former file go on; that it fails, too, is the lesser of the two faults to be told."""
+    try:
+        await keeper.run("systemctl", "restart", UNIT, patience_s=PATIENCE_S)
+    except Failed as error:
+        log.error("The former %s is not loaded again: %s", NAME, error)

@@ -24,10 +24,11 @@ from firmware.keeper import ordered, volume
 from firmware.keeper.erasing import can_discard, overwrite_file, remove_tree
 from firmware.keeper.ordered import Order
 from firmware.keeper.volume import Disk, StorageError, tool
+from recorder.disk import sync_folder
 
 Say = Callable[[str], None]
-LEFT_OUT = ("./linekeep/catalogue", "./lost+found")
-"""The catalogue is an index: the daemon makes it anew."""
+LEFT_OUT = ("./linekeep/catalogue", "./lost+found", "./linekeep/web/updates/*", "./system/update/*")
+"""The catalogue is an index: the daemon makes it anew. An update that was uploaded is larger than all the rest."""
 SYSTEM_JOURNAL = "./journal"
 
 
@@ -82,7 +83,7 @@ def drop_pack(disk: Disk) -> None:
     if pack.exists():
         overwrite_file(pack)
         pack.unlink()
-        volume.sync_folder(pack.parent)
+        sync_folder(pack.parent)
     ordered.unread(disk).unlink(missing_ok=True)
 
 
@@ -100,7 +101,10 @@ def packed(folder: Path, pack: Path) -> str:
             pack.unlink(missing_ok=True)
             failed = error
     else:
-        raise StorageError(f"There is no room on the boot partition to keep the box's data aside: {failed}")
+        raise StorageError(
+            f"There is no room on the boot partition to keep the box's data aside: {failed}. Reset the box with its "
+            "recordings destroyed, and encrypt it then."
+        )
     return digest(pack)
 
 

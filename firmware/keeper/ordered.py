@@ -13,7 +13,8 @@ from typing import Literal
 
 import msgspec
 
-from firmware.keeper.volume import Disk, Means, StorageError, sync_folder
+from firmware.keeper.volume import Disk, Means, StorageError
+from recorder.disk import sync_folder
 
 Act = Literal["encrypt", "keep", "destroy"]
 Step = Literal["asked", "staged", "erased", "done"]

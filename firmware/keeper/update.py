@@ -24,7 +24,7 @@ import msgspec
 from firmware.control import Refusal
 from firmware.keeper import bundle, slots
 from firmware.keeper.asking import BoxAct, Keeping
-from firmware.keeper.place import Failed, log
+from firmware.keeper.place import Failed, Place, log
 from firmware.keeper.slots import PARTITIONS, Held, Menu, Pending, Slot, Store, other
 from firmware.wire import Client, Fields, LastUpdate, SlotState, UpdateState, WireError
 
@@ -108,6 +108,15 @@ async def install(keeper: Keeping, request: InstallUpdate) -> AsyncGenerator[Fie
     yield {"event": "end", "reason": "done"}
 
 
+async def apply(keeper: Keeping) -> None:
+    """At the start of the keeper: what a power cut has left of an update is in nobody's way."""
+    _copy_of(keeper.place).unlink(missing_ok=True)
+
+
+def _copy_of(place: Place) -> Path:
+    return place.kept / "update/bundle.raucb"
+
+
 def _allowed(root: Path, request: InstallUpdate) -> Path:
     """Root on the console may name any file, a user of the page what lies where uploads and sticks do."""
     path = Path(request.path)
@@ -158,9 +167,8 @@ async def _starts_next(keeper: Keeping, pending: Pending | None) -> bool:
 async def _install(keeper: Keeping, job: _Job, source: Path, slot: Slot, actor: str, store: Store) -> str:
     place, run, target = keeper.place, keeper.run, other(slot)
     own = msgspec.json.decode((place.home / "build.json").read_bytes(), type=bundle.Build)
-    folder = place.kept / "update"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    copy = folder / "bundle.raucb"
+    copy = _copy_of(place)
+    copy.parent.mkdir(mode=0o700, exist_ok=True)
     try:
         await asyncio.to_thread(_copy, source, copy, job)
         job.at("checking")

@@ -29,12 +29,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from recorder.disk import sync_folder
+
 Means = Literal["tpm", "usb", "boot"]
 LABEL = "linekeep-data"
 MAPPED = Path("/dev/mapper", LABEL)
 KEEPERS_KEY = Path("system/volume.key")
-_TOKENS = Path("/usr/lib/x86_64-linux-gnu/cryptsetup")
-"""Where cryptsetup finds systemd's way to a TPM."""
 _FAST = ("--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000")
 _PCRS = "7"
 _OPEN = ("cryptsetup", "open", "--type", "luks2", "--disable-external-tokens")
@@ -134,14 +134,6 @@ def write_key(path: Path, key: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def encrypt(disk: Disk, chosen: Means, name: str, keepers: Path) -> None:

@@ -257,10 +257,19 @@ def test_what_is_kept_aside_comes_back_whole_without_the_index(tmp_path: Path) -
     folder, pack, back = data(tmp_path / "data"), tmp_path / "boot/kept.tar.zst", tmp_path / "back"
     back.mkdir()
     (folder / "linekeep/access").chmod(0o700)
+    for name in ("linekeep/web/updates/linekeep-9-amd64.raucb", "system/update/bundle.raucb"):
+        (folder / name).parent.mkdir()
+        (folder / name).write_text("hundreds of MB")
     digest = encrypting.packed(folder, pack)
     assert encrypting.digest(pack) == digest
     encrypting.unpacked(pack, back)
-    assert files(back) == files(folder) - {"linekeep/catalogue/data.mdb"}
+    left_out = {
+        "linekeep/catalogue/data.mdb",
+        "linekeep/web/updates/linekeep-9-amd64.raucb",
+        "system/update/bundle.raucb",
+    }
+    assert files(back) == files(folder) - left_out
+    assert (back / "linekeep/web/updates").is_dir(), "the page's own folder is there, with its owner"
     assert all((back / name).read_bytes() == (folder / name).read_bytes() for name in files(back))
     assert (back / "linekeep/access").stat().st_mode & 0o777 == 0o700
 

@@ -60,6 +60,8 @@ def test_what_the_driver_refuses_is_not_kept(tmp_path: Path, monkeypatch: pytest
         asked(root, system, ports(Signalling.LINE), monkeypatch)
     assert not file.exists()
     file.write_text("# by hand\n")
+    system.told.clear()
     with pytest.raises(Failed, match="line 2"):
         asked(root, system, ports(Signalling.LINE), monkeypatch)
     assert file.read_text() == "# by hand\n"
+    assert system.told == ["systemctl restart linekeep-dahdi.service"] * 2, "the former one acts again"

@@ -408,7 +408,9 @@ def test_settings_that_cannot_be_read_are_told_and_the_images_own_act(tmp_path: 
         await client.call("box.name", actor=CHEN, name="recorder")
 
     kept_by(keeper, talk)
-    assert (root.kept / "box.json.1").read_text() == '{"zone": 7}', "whoever looks into it still has it"
+    former = root.kept / "box.json.1"
+    assert former.read_text() == '{"zone": 7}', "whoever looks into it still has it"
+    assert stat.S_IMODE(former.stat().st_mode) == 0o600
 
 
 def test_a_command_that_fails_says_what_it_said() -> None:

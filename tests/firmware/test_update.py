@@ -15,6 +15,7 @@ import pytest
 from firmware.control import Refusal
 from firmware.formats import FORMATS, Format, hindrance
 from firmware.keeper import bundle, proof, update
+from firmware.keeper.acts import APPLIES
 from firmware.keeper.place import Failed, Place
 from firmware.keeper.proof import Look
 from firmware.keeper.service import Admitted, Keeper
@@ -168,6 +169,16 @@ def test_what_must_be_refused_is_refused_before_anything_is_written(
     assert why in f"{refused.value.message} {refused.value.remedy}"
     assert not any(ran.startswith(("rauc install", "systemctl")) for ran in programs.ran)
     assert asyncio.run(update.state(keeper))["update"].last.outcome == "failed"
+
+
+def test_what_a_power_cut_left_of_a_bundle_goes_with_the_next_start_of_the_keeper(tmp_path: Path) -> None:
+    keeper = box(tmp_path / "root", Programs())
+    left = keeper.place.kept / "update/bundle.raucb"
+    left.parent.mkdir()
+    left.write_text("hundreds of MB")
+    asyncio.run(update.apply(keeper))
+    assert not left.exists()
+    assert ("update", update.apply) in APPLIES
 
 
 def test_a_version_that_does_not_take_the_configuration_is_not_activated(tmp_path: Path) -> None:
