@@ -28,6 +28,7 @@ from firmware.keeper.place import Failed, Place, log
 from firmware.keeper.slots import PARTITIONS, Held, Menu, Pending, Slot, Store, other
 from firmware.wire import Client, Fields, LastUpdate, SlotState, UpdateState, WireError
 
+ROOM = "update"
 PIECE = 4 << 20
 START_S = 300.0
 INSTALL_S = 3600.0
@@ -67,7 +68,9 @@ class _Job:
         self.step, self.share = step, round(low + (high - low) * min(part, 1.0), 3)
 
 
-_job = _Job()
+def _job(keeper: Keeping) -> _Job:
+    job: _Job = keeper.memory.setdefault(ROOM, _Job())
+    return job
 
 
 def not_done(name: str, error: Exception) -> Refusal:
@@ -82,7 +85,6 @@ def now() -> str:
 
 async def install(keeper: Keeping, request: InstallUpdate) -> AsyncGenerator[Fields, None]:
     """`box.update`."""
-    global _job
     slot = slots.booted(keeper.place)
     if slot is None:
         raise Refusal("refused", "This machine was not started from a slot of the box.", "Flash it with the image.")
@@ -91,10 +93,10 @@ async def install(keeper: Keeping, request: InstallUpdate) -> AsyncGenerator[Fie
         raise Refusal(
             "busy", "This version is still on trial.", "Wait until it has proved itself or the box has gone back."
         )
-    if _job.running:
+    if _job(keeper).running:
         raise Refusal("busy", "An update is being installed already.", "`linekeep update` shows how far it is.")
     source = _allowed(keeper.place.root, request)
-    job = _job = _Job(running=True)
+    job = keeper.memory[ROOM] = _Job(running=True)
     job.at("copying")
     keeper.begin(_run(keeper, job, source, slot, f"{request.actor.kind}:{request.actor.name}"), "update")
     while job.running:
@@ -317,10 +319,10 @@ async def failed_units(keeper: Keeping) -> list[str]:
 async def state(keeper: Keeping) -> Fields:
     """`update`, `slot` and `slots` of `box.state`."""
     slot = slots.booted(keeper.place)
-    remembered = Store(keeper.place).load()
+    remembered, job = Store(keeper.place).load(), _job(keeper)
     told: Fields = {
         "update": UpdateState(
-            running=_job.running, share=_job.share if _job.running else 0.0, step=_job.step if _job.running else "",
+            running=job.running, share=job.share if job.running else 0.0, step=job.step if job.running else "",
             last=remembered.last, waiting=_waiting(remembered, slot), offered=_offered(keeper.place.root / STICK),
         )
     }  # fmt: skip
