@@ -203,6 +203,32 @@ def test_a_damaged_stick_keeps_no_other_means_from_opening_it(
     assert "mount" in why and "The TPM does not give the key" in why
 
 
+def test_a_stick_that_comes_while_the_other_means_are_tried_is_tried_at_once(
+    disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks = tmp_path / "bin/systemd-ask-password"
+    asks.parent.mkdir()
+    asks.write_text("#!/bin/sh\nexec sleep 5\n")
+    asks.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{asks.parent}:{os.environ['PATH']}")
+    tries: list[str] = []
+
+    def opens(_: Disk) -> str:
+        tries.append("still closed")
+        return "" if len(tries) > 1 else "No USB stick with the key is plugged in."
+
+    def typed(*_: object) -> bool:
+        pytest.fail("it waited for what somebody types")
+
+    monkeypatch.setattr(boot, "CONSOLES", ())
+    monkeypatch.setattr(boot, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(volume, "sticks", lambda _: [tmp_path / "stick"] if tries else [])
+    monkeypatch.setattr(volume, "open_by_itself", opens)
+    monkeypatch.setattr(volume, "open_typed", typed)
+    boot.opened(disk)
+    assert len(tries) == 2
+
+
 def test_the_key_is_found_on_a_stick_beside_a_damaged_one(
     disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
