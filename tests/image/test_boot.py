@@ -52,7 +52,7 @@ CALL_S = 8
 
 @pytest.fixture(scope="module")
 def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return disk_copy(image(), tmp_path_factory.mktemp("box") / "disk.img", 4 * GIB)
+    return disk_copy(image(), tmp_path_factory.mktemp("box") / "disk.img", 1000 * GIB)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,8 @@ def itself(box: Machine) -> tuple[str, ...]:
 @pytest.mark.timeout(1200)
 def test_it_comes_up_whole_and_shuts_out_whom_it_can(box: Machine) -> None:
     comes_up_whole(box)
-    assert int(box.shell("findmnt -bno SIZE /data")) > 2.3 * GIB, "the data partition has all of the disk"
+    assert int(box.shell("findmnt -bno SIZE /data")) > 990 * GIB, "the data partition has all of the disk"
+    assert box.shell("stat -fc %S /data") == "4096", "and is made for one"
     wait_for("the page", lambda: "443" in open_ports(box), BOOT_S)
     assert open_ports(box) == {"443"}
     assert open_ports(box, "u") <= {"68", "546"}, "of UDP only what asks for the box's own address"
