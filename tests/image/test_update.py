@@ -140,7 +140,7 @@ def is_proved_and_takes_a_broken_one(box: Machine) -> None:
     # The start before this one had a clock that does not know how slow the host is.
     last_word = json.loads(box.shell("journalctl --no-pager -b -1 -n 1 -o json --output-fields=MESSAGE"))
     goes_s = int(last_word["__REALTIME_TIMESTAMP"]) / 1e6 - old_end_s
-    figure("the last recorded sample to the restart", goes_s, "s of the machine's time")
+    figure("the last recorded sample before the restart to the journal's end", goes_s, "s of the machine's time")
     print(f"nothing was recorded for {gap_s:.1f} s; {box.shell('systemd-analyze | head -n 1')}")
     # What an entry tells of somebody or something stands beside the chain.
     proved = "grep -h '\"proved\"' /data/linekeep/journal/*.side | cut -d' ' -f3-"
