@@ -42,6 +42,20 @@ def test_encryption_is_ordered_taken_back_and_its_key_shown_once(flashed: Flashe
     assert 'data-testid="not-possible"' in flashed.admin.get("/system/setup/encryption").text
 
 
+def test_an_encrypted_box_is_brought_to_its_recovery_key_and_reminded_until_it_is_made(flashed: Flashed) -> None:
+    admin, reminded = flashed.admin, 'data-testid="no-recovery-key"'
+    flashed.told(encryption={"tpm": True, "possible": True, "ordered": "tpm"})
+    assert 'data-returns="/system/setup/encryption"' in admin.submit("/system/restart").text
+    flashed.told(encryption={"on": True, "means": "tpm"})
+    assert 'data-testid="make-key"' in admin.get("/system/setup/encryption").text
+    assert re.search(rf'{reminded}.*href="/system/storage"', admin.get("/lines").text)
+    assert reminded not in admin.get("/system/storage").text, "it stands there itself"
+    shown = admin.submit("/system/encryption/key", {"password": PASSWORD, "from": "setup"})
+    assert RECOVERY_KEY[:8] in shown.text and reminded not in shown.text, "nothing leads away from the key"
+    admin.submit("/system/encryption/written", {"written": "1", "from": "setup"})
+    assert reminded not in admin.get("/lines").text
+
+
 def test_restart_power_off_and_reset(flashed: Flashed) -> None:
     assert 'data-returns="/system"' in flashed.admin.submit("/system/restart").text
     assert flashed.last() == ("box.restart", {})

@@ -68,8 +68,11 @@ async def reset(request: Request) -> Response:
 
 
 async def restart(request: Request) -> Response:
+    """Where encryption is ordered, it is done now; what comes next is its recovery key."""
+    ordered = (await state_of(request)).encryption.ordered
     await call(request, "box.restart")
-    return page(request, "restarting.html", what="restart")
+    returns = "/system/setup/encryption" if ordered else "/system"
+    return page(request, "restarting.html", what="restart", returns=returns)
 
 
 async def power_off(request: Request) -> Response:
