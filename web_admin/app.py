@@ -119,8 +119,9 @@ def _http_key(status: int) -> str:
 def _refused(error: DaemonError) -> PageError:
     """The daemon said no: its own words, under a title in the visitor's language."""
     status = {"not_found": 404, "refused": 409, "bad_request": 400, "full": 507, "busy": 503}.get(error.code, 502)
-    key = {"not_found": "daemon_not_found", "refused": "daemon_refused", "full": "daemon_full"}.get(error.code)
-    return PageError(status, key or "daemon_failed", str(error))
+    keys = {"not_found": "daemon_not_found", "full": "daemon_full"}
+    keys |= dict.fromkeys(("refused", "bad_request"), "daemon_refused")
+    return PageError(status, keys.get(error.code, "daemon_failed"), str(error))
 
 
 def _unforeseen(request: Request, error: Exception) -> Response:

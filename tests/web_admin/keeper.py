@@ -1,7 +1,8 @@
 """A keeper for the page's tests: a process of its own on a real socket, in real frames, with the real acts' requests.
 
 `python -m tests.web_admin.keeper FOLDER` keeps a box that is only told of: nothing of the machine is changed. What the
-box is stands in FOLDER/state.json and may be written by a test; what was asked is added to FOLDER/asked.jsonl.
+box is stands in FOLDER/state.json and may be written by a test, with what it `refuses` (act to code, message, remedy);
+what was asked is added to FOLDER/asked.jsonl.
 """
 
 import asyncio
@@ -44,6 +45,8 @@ class Told:
             return msgspec.structs.asdict(msgspec.convert(self.state(), BoxState))
         self._asked(do, fields)
         state = self.state()
+        if do in state["refuses"]:
+            raise Refusal(*state["refuses"][do])
         match do:
             case "box.time":
                 self.put(time={**state["time"], "zone": fields["zone"], "servers": fields["servers"]})

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ STATE: dict[str, Any] = {
             {"name": "enp2s0", "mac": "52:54:00:12:34:57", "link": False},
         ],
     },
-    "ssh": {"on": False, "keys": 0}, "encryption": {"tpm": True, "possible": True}, "update": {},
+    "ssh": {"on": False, "keys": 0}, "encryption": {"tpm": True, "possible": True}, "update": {}, "refuses": {},
 }  # fmt: skip
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJt3Hk5dyu7dPhYhC0pGqA7Jz3LwH1cXzVYwB2Qb8o9s chen@depot"
 
@@ -214,6 +215,42 @@ def test_what_the_keeper_refuses_stands_beside_what_was_typed(flashed: Flashed) 
     answer = flashed.admin.submit("/system/network", fields)
     assert answer.status_code == 422 and "169.254.1.2 cannot be the box&#39;s address" in answer.text
     assert 'value="169.254.1.2/16"' in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "refusal", "said"),
+    [
+        ("encryption", {"means": "usb"}, ("refused", "0 USB sticks with a FAT file system.", "Plug in one."),
+         "exactly one, formatted with FAT"),
+        ("encryption/key", {}, ("internal", "systemd-cryptenroll failed.", ""), "did not do this"),
+        ("cards/driver", {}, ("internal", "The driver refused.", "`journalctl` has more."), "did not do this"),
+        ("time", {"zone": "UTC", "servers": "-x"}, ("bad_request", "'-x' is no time server.", "Give names."),
+         "At most eight names"),
+        ("time", {"zone": "UTC", "servers": ""}, ("refused", "The configuration names a zone.", ""), "did not do this"),
+        ("ssh", {"keys": KEY}, ("bad_request", "An RSA key of 1024 bits is too short.", ""), "must be a public key"),
+        ("ssh", {"keys": KEY, "on": "1"}, ("internal", "ssh.service did not start.", ""), "did not do this"),
+    ],
+)  # fmt: skip
+def test_what_the_box_does_not_do_is_told_on_the_form_and_in_the_wizard_too(
+    flashed: Flashed, path: str, fields: dict[str, str | list[str]], refusal: tuple[str, ...], said: str
+) -> None:
+    act = {"cards/driver": "box.dahdi", "encryption/key": "box.recovery_key", "encryption": "box.encrypt"}
+    flashed.told(refuses={act.get(path, f"box.{path}"): refusal})
+    if path == "encryption/key":
+        flashed.told(encryption={"on": True, "means": "tpm"})
+    for place in ("",) if path == "ssh" else ("", "setup"):
+        answer = flashed.admin.submit(f"/system/{path}", {**fields, "password": PASSWORD, "from": place})
+        assert answer.status_code == 422, answer.text
+        assert said in answer.text and " ".join(refusal[1:]).strip() in unescape(re.sub("</?code>", "`", answer.text))
+        assert all(f'value="{typed}"' in answer.text for typed in fields.values() if path in ("time", "encryption"))
+        assert path != "ssh" or KEY in answer.text, "what was typed is still there"
+        assert ('aria-current="step"' in answer.text) == (place == "setup")
+
+
+def test_more_keys_than_the_box_takes_are_told_where_they_were_typed(flashed: Flashed) -> None:
+    answer = flashed.admin.submit("/system/ssh", {"on": "1", "keys": "\n".join([KEY] * 11), "password": PASSWORD})
+    assert answer.status_code == 422 and re.search(r'class="fault"[^>]*>[^<]*ten lines at most', answer.text)
+    assert "box.ssh: Expected <code>array</code> of length &lt;= 10" in answer.text and answer.text.count(KEY) == 11
 
 
 def test_a_network_setting_is_tried_confirmed_and_taken_back(flashed: Flashed) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from firmware.wire import DaemonError
 from web_admin.box import Flash, box_of, form_of, visitor_of
 from web_admin.guard import Need, get, leads, post
 from web_admin.query import natural
 from web_admin.render import PageError, done
 from web_admin.routes.settings import call
-from web_admin.routes.showing import again, fittings_of, show, stays, went_well
+from web_admin.routes.showing import again, fittings_of, refused, show, stays, went_well
 
 ROLES = ("tap", "trunk", "station")
 KINDS = ("direct", "trunk", "extension", "handset")
@@ -51,7 +52,10 @@ async def drop(request: Request) -> Response:
 
 async def prepare(request: Request) -> Response:
     """DAHDI's own configuration, made by the keeper from what the driver says of its ports."""
-    await call(request, "box.dahdi")
+    try:
+        await call(request, "box.dahdi")
+    except DaemonError as error:
+        return await refused(request, "cards", {"driver": "box.refused"}, error)
     return stays(request, "cards", Flash("done.driver_prepared"))
 
 

@@ -17,7 +17,7 @@ from firmware.wire import DaemonError
 from web_admin.box import Flash, box_of, form_of, visitor_of
 from web_admin.guard import Need, get, leads, post
 from web_admin.render import done, page
-from web_admin.routes.showing import again, password_fault, show, state_of, stays, went_well, zones
+from web_admin.routes.showing import again, password_fault, refused, show, state_of, stays, went_well, zones
 
 HOST = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 NAME = re.compile(r"(?!\d+\Z)(?!localhost\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
@@ -47,7 +47,11 @@ async def time(request: Request) -> Response:
         faults["servers"] = "time.servers_fault"
     if faults:
         return await again(request, "time", faults)
-    await call(request, "box.time", zone=zone, servers=servers)
+    try:
+        await call(request, "box.time", zone=zone, servers=servers)
+    except DaemonError as error:
+        wrong = {"servers": "time.servers_fault"} if error.code == "bad_request" else {}
+        return await refused(request, "time", {"time": "box.refused", **wrong}, error)
     return await went_well(request, "time", Flash("done.time"))
 
 
@@ -140,7 +144,11 @@ async def ssh(request: Request) -> Response:
         faults["password"] = fault
     if faults:
         return await again(request, "network", faults)
-    await call(request, "box.ssh", on=on, **({"keys": keys} if keys else {}))
+    try:
+        await call(request, "box.ssh", on=on, **({"keys": keys} if keys else {}))
+    except DaemonError as error:
+        wrong = {"keys": "ssh.keys_fault"} if error.code == "bad_request" else {}
+        return await refused(request, "network", {"ssh": "box.refused", **wrong}, error)
     return done(request, "/system/network", Flash("done.ssh_on" if on else "done.ssh_off"))
 
 

@@ -15,7 +15,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from firmware.wire import BoxState, Fittings, Scan, WireError, numbered
+from firmware.wire import BoxState, DaemonError, Fittings, Scan, WireError, numbered
 from web_admin import passwords
 from web_admin.box import Flash, box_of, form_of, visitor_of
 from web_admin.i18n import NS
@@ -28,6 +28,9 @@ FOR_BOX = ("time", "network", "encryption")
 PLACES = {"network": "network.html", "storage": "storage.html", "cards": "fitting.html", "update": "update.html"}
 HOME = {"time": "network", "network": "network", "encryption": "storage", "cards": "cards", "lines": "cards"}
 """The page under System on which a step's part stands, too."""
+
+NOT_DONE = ("refused", "bad_request", "internal")
+"""How the keeper says that it did not do what it was asked."""
 
 
 async def state_of(request: Request) -> BoxState:
@@ -79,6 +82,14 @@ def place_of(request: Request, step: str) -> str:
 async def again(request: Request, step: str, faults: Mapping[str, str], **values: Any) -> Response:
     """The place of this act once more, with what is wrong."""
     return await show(request, place_of(request, step), 422, faults, **values)
+
+
+async def refused(request: Request, step: str, faults: Mapping[str, str], error: DaemonError) -> Response:
+    """The same where the box itself did not do it: with its own reason. A machine that was not flashed has no such
+    form."""
+    if error.code not in NOT_DONE or not (await state_of(request)).managed:
+        raise error
+    return await again(request, step, faults, refused=str(error))
 
 
 async def went_well(request: Request, step: str, flash: Flash | None = None) -> Response:

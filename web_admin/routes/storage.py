@@ -6,11 +6,12 @@ What cannot be taken back asks for the password again; a reset asks for the box'
 from starlette.requests import Request
 from starlette.responses import Response
 
+from firmware.wire import DaemonError
 from web_admin.box import Flash, form_of
 from web_admin.guard import Need, get, leads, post
 from web_admin.render import done, page
 from web_admin.routes.settings import call
-from web_admin.routes.showing import again, password_fault, show, state_of, stays, went_well
+from web_admin.routes.showing import again, password_fault, refused, show, state_of, stays, went_well
 
 MEANS = ("tpm", "usb", "boot")
 PLACE = "/system/storage"
@@ -30,7 +31,10 @@ async def encrypt(request: Request) -> Response:
         faults["password"] = fault
     if faults:
         return await again(request, "encryption", faults)
-    await call(request, "box.encrypt", means=means)
+    try:
+        await call(request, "box.encrypt", means=means)
+    except DaemonError as error:
+        return await refused(request, "encryption", {"order": "encryption.refused"}, error)
     if means == "off":
         return stays(request, "encryption", Flash("done.encryption_taken_back"))
     return await went_well(request, "encryption", Flash("done.encryption_ordered"))
@@ -40,7 +44,10 @@ async def recovery_key(request: Request) -> Response:
     """Made anew and shown this once; nobody has it but who reads it."""
     if (fault := await password_fault(request)) is not None:
         return await again(request, "encryption", {"key_password": fault})
-    answer = await call(request, "box.recovery_key")
+    try:
+        answer = await call(request, "box.recovery_key")
+    except DaemonError as error:
+        return await refused(request, "encryption", {"order": "box.refused"}, error)
     return page(request, "recovery_key.html", key=answer["recovery_key"], setup=form_of(request).get("from") == "setup")
 
 
