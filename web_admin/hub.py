@@ -74,6 +74,9 @@ class Hub:
         self.box_trouble = ""
         """Why that could not be asked for."""
         self._box_asked_s = -BOX_EVERY_S
+        self.trial_of_setup = False
+        """The network setting on trial was set in the wizard, which goes on where it is kept: who signs in at the new
+        address cannot say it."""
         self.installing: asyncio.Task[None] | None = None
         """The update that this page has begun."""
         self.up = False

@@ -277,6 +277,22 @@ def test_a_network_setting_is_tried_confirmed_and_taken_back(flashed: Flashed) -
     assert flashed.admin.submit("/system/network/back", setup).headers["location"] == "/system/setup/network"
 
 
+def test_who_signs_in_at_the_new_address_goes_on_with_the_wizard(flashed: Flashed) -> None:
+    setting: dict[str, str | list[str]] = {
+        "mode": "static", "interface": "enp1s0", "addresses": "192.0.2.41/24",
+    }  # fmt: skip
+    kept = r'action="/system/network/confirm"><input[^>]*>(<input type="hidden" name="from" value="setup">)?<button'
+    for begun, leads in (("setup", "/system/setup/encryption"), ("", "/system/network")):
+        assert flashed.admin.submit("/system/network", {**setting, "from": begun}).status_code == 200
+        there = Person(flashed.base)
+        assert there.sign_in("chief").headers["location"] == "/lines"
+        banner = re.search(kept, there.get("/lines").text)
+        assert banner is not None
+        form: dict[str, str | list[str]] = {"from": "setup"} if banner[1] else {}
+        assert there.submit("/system/network/confirm", form).headers["location"] == leads
+        there.close()
+
+
 def test_name_and_ssh(flashed: Flashed) -> None:
     assert flashed.admin.submit("/system/name", {"name": "Depot-2"}).status_code == 303
     assert flashed.last() == ("box.name", {"name": "Depot-2"})

@@ -2,7 +2,8 @@
 before the keeper is asked; it checks again, and its refusal is shown as it is.
 
 A new network setting is on trial for two minutes. It is confirmed from the box's new address, so the answer names that
-address, and while the trial lasts every page has the confirmation at its top: whoever signs in there finds it.
+address, and while the trial lasts every page has the confirmation at its top: whoever signs in there finds it, and goes
+on with the wizard where the setting was made in it.
 """
 
 import ipaddress
@@ -82,6 +83,7 @@ async def network(request: Request) -> Response:
         return await again(request, "network", {"setting": "network.refused"}, refused=error.message)
     if not answer["trial_s"]:
         return await went_well(request, "network", Flash("done.network_same"))
+    box_of(request).hub.trial_of_setup = form.get("from") == "setup"
     await state_of(request)
     addresses = [str(ipaddress.ip_interface(one).ip) for one in setting.get("addresses", [])]
     return page(
@@ -111,14 +113,20 @@ async def confirm(request: Request) -> Response:
     """At the address by which this request came in."""
     server = request.scope.get("server") or ("", 0)
     await call(request, "box.network_confirm", reached_at=str(server[0]).removeprefix("::ffff:").partition("%")[0])
-    await state_of(request)
+    await _over(request)
     return await went_well(request, "network", Flash("done.network_confirmed"))
 
 
 async def back(request: Request) -> Response:
     await call(request, "box.network_back")
-    await state_of(request)
+    await _over(request)
     return stays(request, "network", Flash("done.network_back"))
+
+
+async def _over(request: Request) -> None:
+    """Of the trial nothing is left on the pages that follow."""
+    box_of(request).hub.trial_of_setup = False
+    await state_of(request)
 
 
 async def name(request: Request) -> Response:
