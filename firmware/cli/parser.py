@@ -268,9 +268,11 @@ def _box(add: Add) -> None:
     name.add_argument("name", metavar="NAME")
     ssh = add("ssh", "system:ssh", "switch SSH on or off; it takes keys alone, for root", to=acts)
     ssh.add_argument("state", choices=("on", "off"))
-    ssh.add_argument(
+    keys = ssh.add_mutually_exclusive_group()
+    keys.add_argument(
         "--key", metavar="FILE", action="append", help="public keys that may sign in, in place of those kept so far"
     )
+    keys.add_argument("--forget-keys", action="store_true", help="with `off`: no key is kept; without, they stay")
     for verb, words in (("restart", "restart the box"), ("power-off", "switch the box off")):
         power = add(verb, f"system:{verb.replace('-', '_')}", f"{words}; calls in progress are sealed first", to=acts)
         power.add_argument("--yes", action="store_true", help="do not ask")

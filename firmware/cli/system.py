@@ -115,8 +115,10 @@ def name(box: Box, out: Output, arguments: argparse.Namespace) -> int:
 
 
 def ssh(box: Box, out: Output, arguments: argparse.Namespace) -> int:
-    keys = [line for path in arguments.key for line in _lines(path)] if arguments.key else None
-    return _done(out, f"SSH is {arguments.state}.", _call(box, "box.ssh", on=arguments.state == "on", keys=keys))
+    forget = arguments.forget_keys
+    keys = [line for path in arguments.key for line in _lines(path)] if arguments.key else [] if forget else None
+    words = f"SSH is {arguments.state}{', and no key may sign in' if forget else ''}."
+    return _done(out, words, _call(box, "box.ssh", on=arguments.state == "on", keys=keys))
 
 
 def _lines(path: str) -> list[str]:

@@ -340,6 +340,10 @@ def test_ssh_is_off_until_there_is_a_key_and_takes_nothing_else(tmp_path: Path) 
         assert system.told[1:] == ["systemctl stop ssh.service"]
         ssh = (await state_of(client)).ssh
         assert (ssh.on, ssh.keys) == (False, 1), "the keys are kept"
+        await refused(client, "box.ssh", "no key may sign in", on=True, keys=[])
+        await client.call("box.ssh", actor=CHEN, on=False, keys=[])
+        assert (await state_of(client)).ssh.keys == 0
+        assert not (root.public / "authorized_keys").exists()
 
     with_keeper(tmp_path, talk)
 

@@ -68,8 +68,10 @@ class Told:
             case "box.name":
                 self.put(name=fields["name"])
             case "box.ssh":
-                keys = fields.get("keys", [])
-                self.put(ssh={"on": fields["on"], "keys": len(keys), "comments": [key.split()[-1] for key in keys]})
+                told = {**state["ssh"], "on": fields["on"]}
+                if (keys := fields.get("keys")) is not None:
+                    told |= {"keys": len(keys), "comments": [key.split()[-1] for key in keys]}
+                self.put(ssh=told)
             case "box.encrypt":
                 ordered = "" if fields["means"] == "off" else fields["means"]
                 self.put(encryption={**state["encryption"], "ordered": ordered})

@@ -14,6 +14,7 @@ import pytest
 from firmware.config_file import load
 from recorder.catalogue import Catalogue
 from tests.box import Box, Process, wait_for
+from tests.firmware.cli.console import Console
 from tests.web_admin.conftest import PASSWORD, Person, World
 from web_admin.routes.settings import network_faults
 
@@ -306,6 +307,35 @@ def test_name_and_ssh(flashed: Flashed) -> None:
     entered = [one.act for one in operations.operations(None, 50) if one.actor == "user:chief"]
     operations.close()
     assert {"box.ssh", "box.name"} <= set(entered)
+
+
+def test_the_keys_are_kept_when_ssh_is_switched_off_and_go_when_they_shall(flashed: Flashed) -> None:
+    admin, tick = flashed.admin, 'name="forget"'
+    assert tick not in admin.get("/system/network").text, "there is none"
+    admin.submit("/system/ssh", {"on": "1", "keys": KEY, "password": PASSWORD})
+    assert admin.submit("/system/ssh", {"password": PASSWORD, "keys": ""}).status_code == 303
+    assert flashed.last() == ("box.ssh", {"on": False})
+    assert tick in admin.get("/system/network").text
+    forget: dict[str, str | list[str]] = {"forget": "1", "keys": "", "password": PASSWORD}
+    answer = admin.submit("/system/ssh", {**forget, "on": "1"})
+    assert answer.status_code == 422 and "no key that may sign in" in answer.text
+    assert re.search(r'name="forget" value="1" checked', answer.text)
+    assert admin.submit("/system/ssh", forget).status_code == 303
+    assert flashed.last() == ("box.ssh", {"on": False, "keys": []})
+    text = admin.get("/system/network").text
+    assert "no key may sign in" in text and tick not in text
+    assert admin.submit("/system/ssh", {**forget, "on": "1", "keys": KEY}).status_code == 303
+    assert flashed.last() == ("box.ssh", {"on": True, "keys": [KEY]}), "the new ones replace the others anyway"
+
+
+def test_the_command_takes_the_keys_away_too(flashed: Flashed) -> None:
+    flashed.told(ssh={"on": True, "keys": 1, "comments": ["chen@depot"]})
+    console = Console(flashed.box.data)
+    assert console.run("box", "ssh", "off").out == "SSH is off.\n"
+    assert "keys" not in flashed.asked()[-1][1]
+    assert console.run("box", "ssh", "off", "--forget-keys").out == "SSH is off, and no key may sign in.\n"
+    assert flashed.asked()[-1][0] == "box.ssh" and flashed.asked()[-1][1]["keys"] == []
+    assert "chen@depot" not in console.run("box").out
 
 
 # Cards and lines ------------------------------------------------------------------------------------------------------

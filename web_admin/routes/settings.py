@@ -138,26 +138,27 @@ async def name(request: Request) -> Response:
 
 
 async def ssh(request: Request) -> Response:
-    """Keys replace those that were; left empty they stay."""
+    """Keys replace those that were; left empty those stay, unless all shall be forgotten."""
     form = form_of(request)
     keys = [line.strip() for line in str(form.get("keys", "")).splitlines() if line.strip()]
     state = (await state_of(request)).ssh
-    on = form.get("on") == "1"
+    on, forget = form.get("on") == "1", form.get("forget") == "1"
     faults = {}
     if not all(KEY.fullmatch(key) for key in keys):
         faults["keys"] = "ssh.keys_fault"
-    elif on and not keys and not state.keys:
+    elif on and not keys and (forget or not state.keys):
         faults["keys"] = "ssh.needs_key"
     if (fault := await password_fault(request)) is not None:
         faults["password"] = fault
     if faults:
         return await again(request, "network", faults)
     try:
-        await call(request, "box.ssh", on=on, **({"keys": keys} if keys else {}))
+        await call(request, "box.ssh", on=on, **({"keys": keys} if keys or forget else {}))
     except DaemonError as error:
         wrong = {"keys": "ssh.keys_fault"} if error.code == "bad_request" else {}
         return await refused(request, "network", {"ssh": "box.refused", **wrong}, error)
-    return done(request, "/system/network", Flash("done.ssh_on" if on else "done.ssh_off"))
+    flash = Flash("done.ssh_forgotten") if forget and not keys else Flash("done.ssh_on" if on else "done.ssh_off")
+    return done(request, "/system/network", flash)
 
 
 routes = [
