@@ -17,6 +17,7 @@ from firmware.wire import SafeModeState
 
 WRITTEN = Path("run/linekeep-safe/safe-mode.json")
 UNIT = "linekeep.service"
+OWN_UNIT = "linekeep-safe.service"
 LAST_LINES = 15
 REMEDY = (
     "Remove the cause (the page and `linekeep` still search and play), then `linekeep box resume` or the page's button."

@@ -117,7 +117,8 @@ async def reset(keeper: Keeping, request: Reset) -> Fields:
 
 
 async def resume(keeper: Keeping, request: Resume) -> Fields:
-    """The daemon is given another try."""
+    """The daemon is given another try. Safe mode is over before this is answered: who asks then is told so."""
+    await keeper.run("systemctl", "stop", safe_mode.OWN_UNIT)
     await keeper.run("systemctl", "reset-failed", safe_mode.UNIT)
     await keeper.run("systemctl", "start", "--no-block", safe_mode.UNIT)
     return {}

@@ -372,6 +372,18 @@ def test_power_is_answered_before_the_machine_goes(tmp_path: Path) -> None:
 # Kept ----------------------------------------------------------------------------------------------------------------
 
 
+def test_safe_mode_is_over_before_its_end_is_answered(tmp_path: Path) -> None:
+    async def talk(client: AsyncClient, system: System, root: Place) -> None:
+        await client.call("box.resume", actor=CHEN)
+        assert system.told == [
+            "systemctl stop linekeep-safe.service",
+            "systemctl reset-failed linekeep.service",
+            "systemctl start --no-block linekeep.service",
+        ]
+
+    with_keeper(tmp_path, talk)
+
+
 def test_what_was_kept_acts_after_a_restart(tmp_path: Path) -> None:
     key = public_key("chen@desk")
 

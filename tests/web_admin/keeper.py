@@ -78,6 +78,8 @@ class Told:
             case "box.recovery_key":
                 self.put(encryption={**state["encryption"], "recovery_enrolled": True})
                 return {"recovery_key": RECOVERY_KEY}
+            case "box.resume":
+                self.put(safe_mode={})
         return {}
 
     async def update(self, fields: Fields, peer: Peer, room: Room) -> AsyncGenerator[Fields | None, None]:

@@ -1,6 +1,7 @@
 """The pages under System in a real browser; the keeper is only told of."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, FilePayload, Page, expect
@@ -98,3 +99,24 @@ def test_a_recorder_that_starts_again_is_waited_for_in_words(flashed: Flashed, b
         expect(again).to_have_text("Starting …")
         expect(page.get_by_test_id("flash")).to_be_visible(timeout=120_000)
         expect(again).to_have_count(0)
+
+
+@pytest.mark.browser
+def test_safe_mode_comes_to_a_page_that_is_open_and_goes_from_it(flashed: Flashed, page: Page) -> None:
+    banner = page.get_by_test_id("safe-mode")
+    page.goto(f"{flashed.base}/system")
+    expect(banner).to_have_count(0)
+    safe = {"on": True, "reason": "It ended by signal 9.", "since_utc": "2026-11-22T01:00:00Z", "said": ["KeyError"]}
+    told_and_seen(flashed, safe_mode=safe)
+    banner.locator("summary").click()
+    told_and_seen(flashed, safe_mode=safe | {"reason": "It ended by signal 6."})
+    expect(banner).to_contain_text("by signal 6")
+    expect(banner.get_by_text("KeyError")).to_be_visible()
+    told_and_seen(flashed, safe_mode={})
+    expect(banner).to_have_count(0)
+
+
+def told_and_seen(flashed: Flashed, **changed: Any) -> None:
+    """Somebody else's page has asked how the box is."""
+    flashed.told(**changed)
+    assert flashed.admin.get("/system/storage").status_code == 200

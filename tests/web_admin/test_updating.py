@@ -178,6 +178,14 @@ def test_an_upload_can_be_removed_and_what_is_not_there_is_not_installed(flashed
 # A box in need -------------------------------------------------------------------------------------------------------
 
 
+def test_safe_mode_that_was_left_is_shown_no_longer(flashed: Flashed) -> None:
+    flashed.told(safe_mode={"on": True, "reason": "It ended.", "since_utc": "2026-11-22T01:00:00Z"})
+    assert 'data-testid="safe-mode"' in flashed.admin.get("/system/storage").text
+    assert 'data-testid="safe-mode"' in flashed.admin.get("/lines").text
+    assert flashed.admin.submit("/system/resume").status_code == 303
+    assert 'data-testid="safe-mode"' not in flashed.admin.get("/system").text
+
+
 def test_in_safe_mode_the_page_asks_the_keeper_itself(flashed: Flashed) -> None:
     flashed.box.stop()
     said = ["Traceback (most recent call last):", "KeyError: 'sim0'"]

@@ -30,6 +30,8 @@ STEP_DB = 1.5
 """A meter is told of changes from this size on,"""
 STEP_VOLTS = 0.75
 """and a line's voltage, which is shown in whole volts."""
+EVERYWHERE = ("box_state.html", "safe_mode.html")
+"""What every page of somebody who is signed in has at its top."""
 
 
 def summary(lines: dict[int, LineSnapshot]) -> dict[str, int]:
@@ -118,7 +120,7 @@ class Seen:
         self._tiles: dict[int, tuple[Any, ...]] = {}
         self._levels: dict[int, float] = {}
         self._volts: dict[int, float] = {}
-        self._head = ""
+        self._everywhere: dict[str, str] = {}
         self._summary = ""
         self._finished = box_of(request).hub.finished
 
@@ -135,10 +137,11 @@ class Seen:
     def _elements(self, values: dict[str, Any]) -> str:
         lines: dict[int, LineSnapshot] = values["hub"].lines
         parts = []
-        head = fragment("box_state.html", values)
-        if head != self._head:
-            self._head = head
-            parts.append(head)
+        for name in EVERYWHERE:
+            part = fragment(name, values)
+            if part != self._everywhere.get(name):
+                self._everywhere[name] = part
+                parts.append(part)
         if self._wall:
             if len(lines) != self._count:
                 # The daemon came or went: another wall altogether.

@@ -90,6 +90,7 @@ async def power_off(request: Request) -> Response:
 async def resume(request: Request) -> Response:
     """The daemon is given another try."""
     await call(request, "box.resume")
+    await state_of(request)
     return done(request, "/system", Flash("done.resumed"))
 
 

@@ -247,7 +247,7 @@ const stream = {
   },
 };
 
-// Elements that replace those of the same id; whatever had the focus keeps it.
+// Elements that replace those of the same id; whatever had the focus keeps it, and what was opened stays open.
 function replace(html) {
   const template = document.createElement("template");
   template.innerHTML = html;
@@ -258,6 +258,8 @@ function replace(html) {
     const focused = old.contains(document.activeElement) && document.activeElement !== old
       ? document.activeElement.dataset.testid : null;
     const meter = $(".meter i", old)?.style.transform;
+    const open = $$("details", old).map((details) => details.open);
+    $$("details", fresh).forEach((details, place) => { details.open = open[place] ?? false; });
     old.replaceWith(fresh);
     htmx.process(fresh);
     const bar = $(".meter i", fresh);
