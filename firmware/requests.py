@@ -18,6 +18,7 @@ Dialled = Annotated[str, Meta(pattern="^[0-9*#]{1,20}$")]
 Access = Literal[
     "listen", "export", "search", "sign_in", "sign_out", "sign_in_failed",
     "box.restart", "box.power_off", "box.reset", "box.resume", "box.update",
+    "box.ssh",
 ]  # fmt: skip
 """The last are what the keeper itself is asked for while no daemon is there."""
 Interval = Annotated[int, Meta(ge=200, le=5000)]

@@ -29,6 +29,7 @@ from firmware.wire import (
     Status,
     Verdict,
     WireError,
+    entered,
 )
 
 AGAIN_S = 1.0
@@ -37,7 +38,9 @@ CALL_TIMEOUT_S = 30.0
 PATIENCE_S = {"box.dahdi": 150.0}
 """Where an act takes longer: the driver of a large card may take two minutes."""
 KEEPER_TAKES = frozenset({"box.state", "box.restart", "box.power_off", "box.reset", "box.resume"})
-"""What the keeper does for the page itself while the daemon is down."""
+"""What the keeper does for the page itself while the daemon is down,"""
+IN_SAFE_MODE = frozenset({"box.ssh"})
+"""and only in safe mode."""
 BOX_EVERY_S = 30.0
 """How old what is known of the box itself may be; while something goes on there it is asked for with the status."""
 RESTART_PATIENCE_S = 90.0
@@ -121,15 +124,18 @@ class Hub:
         except DaemonSilentError:
             raise
         except DaemonUnreachableError:
-            if self._keeper is None or do not in KEEPER_TAKES:
+            if self._keeper is None or not self._keeper_takes(do):
                 raise
         if do != "box.state":
-            await self._enter(do, {name: value for name, value in fields.items() if name != "actor"}, fields["actor"])
+            await self._enter(do, entered(fields), fields["actor"])
         client = await AsyncClient.connect(self._keeper)
         try:
             return await client.call(do, **fields)
         finally:
             await client.close()
+
+    def _keeper_takes(self, do: str) -> bool:
+        return do in KEEPER_TAKES or (do in IN_SAFE_MODE and self.box is not None and self.box.safe_mode.on)
 
     async def look_at_box(self) -> BoxState:
         """Asked for now. Raises `WireError`."""

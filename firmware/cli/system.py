@@ -183,7 +183,9 @@ def asked(box: Box, do: str, **fields: Any) -> dict[str, Any]:
         if failure.exit_code is not Exit.NO_DAEMON or not KEEPER.exists():
             raise
     if do != "box.state":
-        box.operation(do, None, {name: value for name, value in fields.items() if name != "actor"})
+        from firmware.wire import entered
+
+        box.operation(do, None, entered(fields))
     return Box(KEEPER).call(do, **fields)
 
 

@@ -2,11 +2,15 @@
 
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from firmware.keeper import about, clock, dahdi, name, network, power, ssh, storage, update
 from firmware.keeper.asking import BoxAct, Keeping
 from firmware.wire import Fields
+
+Page = Literal["", "always", "safe mode"]
+"""Whether the page's own user may ask for an act, too, which it must where no daemon is there to hand it on: at any
+time, or only while the daemon is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +19,7 @@ class Doing:
 
     request: type[BoxAct]
     do: Callable[[Keeping, Any], Coroutine[Any, Any, Fields]]
-    page: bool = False
-    """The page's own user may ask, too: what it must be able to while the daemon is down."""
+    page: Page = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Following:
 
     request: type[BoxAct]
     follow: Callable[[Keeping, Any], AsyncGenerator[Fields, None]]
-    page: bool = False
+    page: Page = ""
 
 
 STATE = "box.state"
@@ -39,15 +42,18 @@ ACTS: dict[str, Doing | Following] = {
     "box.network_confirm": Doing(network.Confirm, network.confirm),
     "box.network_back": Doing(network.Back, network.back),
     "box.name": Doing(name.SetName, name.set_name),
-    "box.ssh": Doing(ssh.Ssh, ssh.set_ssh),
+    # Who holds one of the keys is root. Through the daemon, which journals it first, the page may ask for that at any
+    # time. Without a daemon the page alone says what stands in the spool, so the keeper takes it from the page only
+    # where somebody must be able to correct what keeps the daemon from running. The keeper's own log has it, too.
+    "box.ssh": Doing(ssh.Ssh, ssh.set_ssh, page="safe mode"),
     "box.dahdi": Doing(dahdi.Dahdi, dahdi.configure),
-    "box.restart": Doing(power.Power, power.restart, page=True),
-    "box.power_off": Doing(power.Power, power.power_off, page=True),
+    "box.restart": Doing(power.Power, power.restart, page="always"),
+    "box.power_off": Doing(power.Power, power.power_off, page="always"),
     "box.encrypt": Doing(storage.Encrypt, storage.encrypt),
     "box.recovery_key": Doing(storage.RecoveryKey, storage.recovery_key),
-    "box.reset": Doing(storage.Reset, storage.reset, page=True),
-    "box.resume": Doing(storage.Resume, storage.resume, page=True),
-    "box.update": Following(update.InstallUpdate, update.install, page=True),
+    "box.reset": Doing(storage.Reset, storage.reset, page="always"),
+    "box.resume": Doing(storage.Resume, storage.resume, page="always"),
+    "box.update": Following(update.InstallUpdate, update.install, page="always"),
 }
 
 TELLS: tuple[Callable[[Keeping], Coroutine[Any, Any, Fields]], ...] = (

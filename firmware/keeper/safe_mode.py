@@ -20,7 +20,8 @@ UNIT = "linekeep.service"
 OWN_UNIT = "linekeep-safe.service"
 LAST_LINES = 15
 REMEDY = (
-    "Remove the cause (the page and `linekeep` still search and play), then `linekeep box resume` or the page's button."
+    "Remove the cause (over SSH, which the page's System, Time and network switches on), then `linekeep box resume` or "
+    "the page's button."
 )
 
 

@@ -20,7 +20,8 @@ import msgspec
 
 from firmware import asked
 from firmware.control import ControlServer, Peer, Refusal, Reports, Room
-from firmware.keeper.acts import ACTS, APPLIES, STATE, TELLS, Doing, Following
+from firmware.keeper import safe_mode
+from firmware.keeper.acts import ACTS, APPLIES, STATE, TELLS, Doing, Following, Page
 from firmware.keeper.asking import BoxAct
 from firmware.keeper.kept import Kept
 from firmware.keeper.place import Failed, Place, Run, log
@@ -89,7 +90,7 @@ class Keeper:
 
     async def _answer(self, do: str, fields: Fields, peer: Peer) -> Fields:
         if do == STATE:
-            self._admit(do, peer, page=True)
+            self._admit(do, peer, "always")
             asked.converted(do, fields, asked.Request)
             return await self._state()
         act = ACTS.get(do)
@@ -116,8 +117,9 @@ class Keeper:
         log.info("%s, asked by %s:%s", do, request.actor.kind, request.actor.name)
         return request
 
-    def _admit(self, do: str, peer: Peer, page: bool) -> None:
-        if peer.uid in self.admitted.all or (page and peer.uid in self.admitted.page):
+    def _admit(self, do: str, peer: Peer, page: Page) -> None:
+        may = page == "always" or (page == "safe mode" and safe_mode.read(self.place.root).on)
+        if peer.uid in self.admitted.all or (may and peer.uid in self.admitted.page):
             return
         log.warning("%s is refused to pid %d of user %s", do, peer.pid, peer.name)
         raise Refusal("refused", f"{do}: {peer.name} may not ask for this.", "Ask the daemon, over its control socket.")

@@ -5,8 +5,6 @@ Off means that nothing listens, now and at the next start. There is no password 
 partition with the keys that may sign in.
 """
 
-import base64
-import hashlib
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +13,7 @@ from msgspec import Meta
 from firmware.control import Refusal
 from firmware.keeper.asking import BoxAct, Keeping
 from firmware.keeper.place import publish
-from firmware.wire import Fields, SshState
+from firmware.wire import Fields, SshState, fingerprint
 
 UNIT = "ssh.service"
 MOST_KEYS = 10
@@ -35,7 +33,7 @@ class Ssh(BoxAct):
         """Of a key its fingerprint."""
         told = super().told()
         if self.keys is not None:
-            told["keys"] = [_fingerprint(key) for key in self.keys]
+            told["keys"] = [fingerprint(key) for key in self.keys]
         return told
 
 
@@ -73,7 +71,7 @@ async def state(keeper: Keeping) -> Fields:
             on=settings.ssh_on,
             keys=len(settings.ssh_keys),
             comments=[" ".join(key.split()[2:]) for key in settings.ssh_keys],
-            fingerprint=_fingerprint(public.read_text(encoding="ascii")) if public.exists() else "",
+            fingerprint=fingerprint(public.read_text(encoding="ascii")) if public.exists() else "",
         )
     }
 
@@ -87,15 +85,6 @@ async def _make_own_key(keeper: Keeping) -> None:
     if not key.exists():
         key.parent.mkdir(mode=0o700, exist_ok=True)
         await keeper.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "linekeep", "-f", str(key))
-
-
-def _fingerprint(line: str) -> str:
-    """As `ssh` shows it; of what is no key, that it is none."""
-    try:
-        digest = hashlib.sha256(base64.b64decode(line.split()[1])).digest()
-    except (IndexError, ValueError):
-        return "no key"
-    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
 def _key(line: str) -> str:

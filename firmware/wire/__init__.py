@@ -3,7 +3,8 @@
 The protocol is written down in docs/control.md. A frame is a 32-bit big-endian length and that many bytes of
 MessagePack holding one map (`frames`). A connection carries any number of requests at once, told apart by the `id` the
 client gave them, and streams of events that go on until they are cancelled or the connection ends (`clients`). What
-the daemon tells of itself has types (`messages`), and so has what the keeper tells of the box (`box_state`).
+the daemon tells of itself has types (`messages`), and so has what the keeper tells of the box (`box_state`). What is
+asked of the keeper itself is entered in the spool in one way (`without_daemon`).
 
 The modules of this package import nothing of ours but each other, because the page's floor may import nothing else of
 this one; everybody imports from here.
@@ -60,6 +61,7 @@ from firmware.wire.messages import (
     WriterStatus,
     numbered,
 )
+from firmware.wire.without_daemon import entered, fingerprint
 
 __all__ = [
     "LONGEST_ANSWER",
@@ -110,6 +112,8 @@ __all__ = [
     "Verdict",
     "WireError",
     "WriterStatus",
+    "entered",
+    "fingerprint",
     "frame",
     "numbered",
     "parse",

@@ -11,7 +11,7 @@ import pytest
 
 from firmware import asked
 from firmware.control import Peer
-from firmware.keeper import acts
+from firmware.keeper import acts, safe_mode
 from firmware.keeper.acts import Doing, Following
 from firmware.keeper.asking import BoxAct, Keeping
 from firmware.keeper.place import Failed, Place, run
@@ -77,7 +77,8 @@ async def answered(client: AsyncClient, do: str, fields: Fields) -> Fields | lis
 @pytest.fixture
 def wishes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(acts.ACTS, "box.wish", Doing(Wish, grant))
-    monkeypatch.setitem(acts.ACTS, "box.need", Doing(Wish, grant, page=True))
+    monkeypatch.setitem(acts.ACTS, "box.need", Doing(Wish, grant, page="always"))
+    monkeypatch.setitem(acts.ACTS, "box.cure", Doing(Wish, grant, page="safe mode"))
     monkeypatch.setitem(acts.ACTS, "box.steps", Following(Wish, steps))
 
 
@@ -105,18 +106,24 @@ def test_it_answers_refuses_and_reports(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("wishes")
 @pytest.mark.parametrize(
-    ("admitted", "may"),
+    ("admitted", "safe_mode_on", "may"),
     [
-        (Admitted(OWN), {"box.state", "box.need", "box.wish", "box.steps"}),
-        (Admitted(frozenset(), OWN), {"box.state", "box.need"}),
-        (Admitted(frozenset()), set()),
+        (Admitted(OWN), False, {"box.state", "box.need", "box.cure", "box.wish", "box.steps"}),
+        (Admitted(frozenset(), OWN), False, {"box.state", "box.need"}),
+        (Admitted(frozenset(), OWN), True, {"box.state", "box.need", "box.cure"}),
+        (Admitted(frozenset()), True, set()),
     ],
 )
 def test_only_root_and_the_daemon_may_ask_and_the_page_for_a_little(
-    admitted: Admitted, may: set[str], tmp_path: Path
+    admitted: Admitted, safe_mode_on: bool, may: set[str], tmp_path: Path
 ) -> None:
+    if safe_mode_on:
+        written = tmp_path / safe_mode.WRITTEN
+        written.parent.mkdir(parents=True)
+        written.write_text('{"on": true}')
+
     async def talk(client: AsyncClient) -> None:
-        for do in ("box.state", "box.need", "box.wish", "box.steps"):
+        for do in ("box.state", "box.need", "box.cure", "box.wish", "box.steps"):
             fields: dict[str, Any] = {} if do == "box.state" else {"secret": "x", "actor": CHEN}
             if do in may:
                 assert await answered(client, do, fields)

@@ -10,7 +10,7 @@ import pytest
 
 from firmware.control import ControlServer, Peer
 from firmware.keeper.acts import ACTS, STATE, Doing
-from firmware.wire import DaemonUnreachableError, Fields
+from firmware.wire import BoxState, DaemonUnreachableError, Fields, SafeModeState
 from web_admin import hub
 from web_admin.hub import DaemonSilentError, Hub
 
@@ -63,7 +63,9 @@ def made(folder: Path) -> Path:
 
 
 def test_without_a_daemon_the_keeper_is_asked_for_what_it_lets_the_page_ask(tmp_path: Path) -> None:
-    assert {do for do, act in ACTS.items() if isinstance(act, Doing) and act.page} | {STATE} == hub.KEEPER_TAKES
+    pages = {do: act.page for do, act in ACTS.items() if isinstance(act, Doing) and act.page}
+    assert {do for do, page in pages.items() if page == "always"} | {STATE} == hub.KEEPER_TAKES
+    assert {do for do, page in pages.items() if page == "safe mode"} == hub.IN_SAFE_MODE
     for place, do in enumerate(("box.restart", "box.reset")):
         folder = made(tmp_path / str(place))
         assert asyncio.run(asking(folder, None, partial(Hub.box_call, do=do, actor=ACTOR))) == ([do], [do])
@@ -75,6 +77,21 @@ def test_what_only_the_daemon_may_ask_for_is_not_asked_of_the_keeper(tmp_path: P
             await page.box_call("box.dahdi", actor=ACTOR)
 
     assert asyncio.run(asking(tmp_path, None, ask)) == ([], [])
+
+
+def test_ssh_is_asked_of_the_keeper_in_safe_mode_alone(tmp_path: Path) -> None:
+    ask = partial(Hub.box_call, do="box.ssh", actor=ACTOR)
+
+    async def before(page: Hub) -> None:
+        with pytest.raises(DaemonUnreachableError):
+            await ask(page)
+
+    async def in_safe_mode(page: Hub) -> None:
+        page.box = BoxState(safe_mode=SafeModeState(on=True))
+        await ask(page)
+
+    assert asyncio.run(asking(made(tmp_path / "before"), None, before)) == ([], [])
+    assert asyncio.run(asking(made(tmp_path / "safe"), None, in_safe_mode)) == (["box.ssh"], ["box.ssh"])
 
 
 def test_a_daemon_that_takes_its_time_is_not_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

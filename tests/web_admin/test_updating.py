@@ -12,7 +12,7 @@ from recorder.catalogue import Catalogue
 from tests.box import wait_for
 from tests.web_admin.conftest import PASSWORD, Person
 from tests.web_admin.keeper import RECOVERY_KEY
-from tests.web_admin.test_setting_up import Flashed, as_it_was, flashed
+from tests.web_admin.test_setting_up import KEY, Flashed, as_it_was, flashed
 
 __all__ = ["as_it_was", "flashed"]
 
@@ -189,14 +189,8 @@ def test_safe_mode_that_was_left_is_shown_no_longer(flashed: Flashed) -> None:
 def test_in_safe_mode_the_page_asks_the_keeper_itself(flashed: Flashed) -> None:
     flashed.box.stop()
     said = ["Traceback (most recent call last):", "KeyError: 'sim0'"]
-    flashed.told(
-        safe_mode={
-            "on": True,
-            "reason": "It ended with exit code 1.",
-            "since_utc": "2026-11-22T01:00:00Z",
-            "said": said,
-        }
-    )
+    safe = {"on": True, "reason": "It ended with exit code 1.", "since_utc": "2026-11-22T01:00:00Z", "said": said}
+    flashed.told(safe_mode=safe)
     try:
         shown: Callable[[], bool] = lambda: 'data-testid="safe-mode"' in flashed.admin.get("/system/storage").text  # noqa: E731
         wait_for("the banner", shown)
@@ -209,6 +203,11 @@ def test_in_safe_mode_the_page_asks_the_keeper_itself(flashed: Flashed) -> None:
             "recordings": "keep", "name": "depot", "password": PASSWORD
         }).status_code == 200  # fmt: skip
         assert flashed.admin.get("/system/cards").status_code == 503
+        assert flashed.admin.submit("/system/ssh", {"on": "1", "keys": KEY, "password": PASSWORD}).status_code == 503
+        flashed.told(safe_mode=safe)
+        assert 'href="/system/network" data-testid="safe-ssh"' in flashed.admin.get("/system/storage").text
+        assert flashed.admin.submit("/system/ssh", {"on": "1", "keys": KEY, "password": PASSWORD}).status_code == 303
+        assert flashed.last() == ("box.ssh", {"on": True, "keys": [KEY]})
         uploaded(flashed, b"good")
         (flashed.folder / "go-on").touch()
         bundle = "linekeep-0.3.0-amd64.raucb"
@@ -221,6 +220,7 @@ def test_in_safe_mode_the_page_asks_the_keeper_itself(flashed: Flashed) -> None:
     wait_for("the spool to be taken", lambda: not list((flashed.box.data / "web/spool").iterdir()))
     assert entered_later(flashed) == [
         ("box.resume", {}), ("box.restart", {}), ("box.reset", {"recordings": "keep"}),
+        ("box.ssh", {"on": True, "keys": ["SHA256:roWg4CIIKo45+P0uMOWZHKZWONprppnaVsbpJrFjEEU"]}),
         ("box.update", {"path": str(flashed.box.data / "web/updates" / bundle)}),
     ]  # fmt: skip
 
