@@ -14,6 +14,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from firmware.wire import (
     AlarmReport,
     AsyncClient,
     BoxState,
+    DaemonError,
     DaemonUnreachableError,
     LineSnapshot,
     Measurement,
@@ -54,6 +56,14 @@ class DaemonSilentError(DaemonUnreachableError):
     """The daemon did not answer in time. It may be doing what it was asked, so nobody else is."""
 
 
+@dataclass(frozen=True, slots=True)
+class InstallFault:
+    """An update that the box knows nothing of: it was not begun, or its connection was lost."""
+
+    begun: bool
+    said: str
+
+
 Enter = Callable[[str, Fields, dict[str, str]], Awaitable[None]]
 """Takes an act, its detail and its actor for the journal, durably."""
 
@@ -82,6 +92,8 @@ class Hub:
         address cannot say it."""
         self.installing: asyncio.Task[None] | None = None
         """The update that this page has begun."""
+        self.install_fault: InstallFault | None = None
+        """What came of the last one, where `box.state` does not tell it."""
         self.up = False
         self.closing = False
         self.finished = 0
@@ -155,27 +167,33 @@ class Hub:
                 await self.look_at_box()
 
     async def install(self, path: Path, actor: dict[str, str], uploaded: bool) -> None:
-        """Begins an update and holds its stream; what comes of it is told by `box.state`. A bundle that was `uploaded`
-        goes when it was taken; one on a memory stick is its owner's."""
+        """Begins an update and holds its stream; what comes of it is told by `box.state`, or is `install_fault`. A
+        bundle that was `uploaded` goes when it was taken; one on a memory stick is its owner's."""
         place = self._data
         if self._keeper is not None and not self.up:
             place = self._keeper
             await self._enter("box.update", {"path": str(path)}, actor)
         if self.installing is None or self.installing.done():
+            self.install_fault = None
             self.installing = asyncio.create_task(self._install(place, path, actor, uploaded), name="update")
 
     async def _install(self, place: Path, path: Path, actor: dict[str, str], uploaded: bool) -> None:
+        begun = False
         try:
             client = await AsyncClient.connect(place)
             try:
                 async for _ in client.stream("box.update", path=str(path), actor=actor):
+                    begun = True
                     await self._keep_box_fresh()
             finally:
                 await client.close()
         except WireError as error:
             log.warning("The update was not installed: %s", error)
+            # A refusal in the midst of it the keeper remembers itself.
+            if not (begun and isinstance(error, DaemonError)):
+                self.install_fault = InstallFault(begun, str(error))
         finally:
-            if uploaded:
+            if uploaded and begun:
                 _removed(path)
             with contextlib.suppress(WireError):
                 await self.look_at_box()

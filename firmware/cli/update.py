@@ -84,7 +84,7 @@ def _show(out: Output, state: dict[str, Any]) -> int:
 
 def _slot(slot: dict[str, Any], waiting: bool) -> str:
     if slot["booted"]:
-        return "good, runs" if slot["good"] else "on trial, runs"
+        return "on trial, runs" if slot["on_trial"] else "good, runs" if slot["good"] else "runs"
     return "good" if slot["good"] else "starts next, on trial" if waiting else "is not started"
 
 

@@ -340,7 +340,7 @@ async def state(keeper: Keeping) -> Fields:
             SlotState(
                 name=name, version=held[name].version if name in held else "", booted=name == slot,
                 installed_utc=held[name].installed_utc if name in held else "",
-                good=menu.get(f"{name}_OK") == "1" and menu.get("TRIAL") != name,
+                good=menu.get(f"{name}_OK") == "1" and menu.get("TRIAL") != name, on_trial=menu.get("TRIAL") == name,
             )
             for name in PARTITIONS
         ],

@@ -72,6 +72,8 @@ class SlotState(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     version: str = ""
     good: bool = False
+    on_trial: bool = False
+    """An update that has yet to prove itself."""
     booted: bool = False
     installed_utc: str = ""
 

@@ -143,6 +143,7 @@ def test_an_update_is_installed_looked_at_and_then_made_the_next_to_start(tmp_pa
     state = asyncio.run(update.state(keeper))
     assert (state["slot"], state["update"].waiting, state["update"].last.outcome) == ("A", "0.3.0", "installed")
     assert [(slot.name, slot.version, slot.good) for slot in state["slots"]] == [("A", "", True), ("B", "0.3.0", False)]
+    assert [slot.on_trial for slot in state["slots"]] == [False, True]
     assert asyncio.run(Menu(keeper.place, programs).read())["TRIAL"] == "B"
 
 
@@ -255,6 +256,8 @@ def test_a_version_on_trial_does_not_give_up_the_one_that_the_box_would_go_back_
     told = asyncio.run(asked())
     assert (told["TRIAL"], told["A_OK"], told["ORDER"]) == ("B", "1", "B A")
     assert store.load() == Remembered(pending=PENDING)
+    slots = asyncio.run(update.state(keeper))["slots"]
+    assert [(slot.booted, slot.good, slot.on_trial) for slot in slots] == [(False, True, False), (True, False, True)]
     assert not any(ran.startswith("rauc") for ran in programs.ran)
 
 

@@ -84,6 +84,8 @@ class Told:
 
     async def update(self, fields: Fields, peer: Peer, room: Room) -> AsyncGenerator[Fields | None, None]:
         self._asked("box.update", fields)
+        if any(slot.get("booted") and slot.get("on_trial") for slot in self.state()["slots"]):
+            raise Refusal("busy", "This version is still on trial.", "Wait until it has proved itself.")
         content = await asyncio.to_thread(Path(fields["path"]).read_bytes)
         yield None
         for place, step in enumerate(STEPS):

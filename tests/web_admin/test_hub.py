@@ -1,14 +1,15 @@
 """Whom the page asks about the box: the daemon, and the keeper itself only where no daemon is."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
-from firmware.control import ControlServer, Peer
+from firmware.control import ControlServer, Peer, Room
 from firmware.keeper.acts import ACTS, STATE, Doing
 from firmware.wire import BoxState, DaemonUnreachableError, Fields, SafeModeState
 from web_admin import hub
@@ -105,3 +106,46 @@ def test_a_daemon_that_takes_its_time_is_not_down(tmp_path: Path, monkeypatch: p
 
     assert asyncio.run(asking(tmp_path, daemon, ask)) == ([], [])
     assert daemon.acts == ["box.restart", "box.dahdi"]
+
+
+def test_an_update_that_nobody_takes_is_told_and_stays(tmp_path: Path) -> None:
+    assert installing(tmp_path, begins=False) == hub.InstallFault(begun=False, said=ANY)
+    assert (tmp_path / "linekeep-0.3.0-amd64.raucb").exists()
+
+
+def test_an_update_whose_connection_is_lost_is_told(tmp_path: Path) -> None:
+    assert installing(tmp_path, begins=True) == hub.InstallFault(begun=True, said=ANY)
+    assert not (tmp_path / "linekeep-0.3.0-amd64.raucb").exists(), "it was taken"
+
+
+def installing(folder: Path, begins: bool) -> hub.InstallFault | None:
+    """Of an uploaded bundle, by a daemon that is not there, or goes away when it has begun."""
+    path = folder / "linekeep-0.3.0-amd64.raucb"
+    path.write_bytes(b"good")
+    begun = asyncio.Event()
+
+    async def update(fields: Fields, peer: Peer, room: Room) -> AsyncGenerator[Fields | None, None]:
+        yield None
+        yield {"event": "progress", "share": 0.0, "step": "copying"}
+        begun.set()
+        await asyncio.get_running_loop().create_future()
+
+    async def found() -> None: ...
+
+    async def enter(act: str, detail: Fields, actor: dict[str, str]) -> None: ...
+
+    async def go() -> hub.InstallFault | None:
+        page = Hub(made(folder / "data"), None, found, enter)
+        server = ControlServer(folder / "data", Asked().answer, {"box.update": update})
+        if begins:
+            await server.start()
+        await page.install(path, ACTOR, uploaded=True)
+        assert page.installing is not None
+        if begins:
+            await begun.wait()
+            await server.close()
+        await page.installing
+        await page.stop()
+        return page.install_fault
+
+    return asyncio.run(go())

@@ -12,7 +12,7 @@ from recorder.catalogue import Catalogue
 from tests.box import wait_for
 from tests.web_admin.conftest import PASSWORD, Person
 from tests.web_admin.keeper import RECOVERY_KEY
-from tests.web_admin.test_setting_up import KEY, Flashed, as_it_was, flashed
+from tests.web_admin.test_setting_up import KEY, STATE, Flashed, as_it_was, flashed
 
 __all__ = ["as_it_was", "flashed"]
 
@@ -116,6 +116,45 @@ def test_a_bundle_on_a_memory_stick_is_installed_and_stays_there(flashed: Flashe
     wait_for("its stream", lambda: "data-reload" in flashed.admin.get("/system/update/progress").text)
     assert flashed.last() == ("box.update", {"path": str(bundle)})
     assert bundle.read_bytes() == b"good"
+
+
+def test_a_version_on_trial_is_shown_as_such_and_what_is_refused_then_is_told_and_kept(flashed: Flashed) -> None:
+    uploaded(flashed, b"good")
+    path = flashed.box.data / "web/updates/linekeep-0.3.0-amd64.raucb"
+    slots = [{**slot, "good": not slot.get("booted"), "on_trial": slot.get("booted", False)} for slot in STATE["slots"]]
+    last = {"version": "0.2.0", "outcome": "installed", "utc": "2026-11-22T09:14:05Z"}
+    flashed.told(slots=slots, update={"last": last})
+    text = flashed.admin.get("/system/update").text
+    assert "runs, on trial" in text and 'data-testid="on-trial"' in text
+    assert 'data-testid="upload"' not in text and 'data-testid="install"' not in text
+    assert 'data-testid="last-update"' not in text, "nothing waits any more"
+    assert "data-poll" in flashed.admin.get("/system/update/progress").text, "its end shows by itself"
+    # A page that was loaded before the restart.
+    assert flashed.admin.submit("/system/update/install", {"file": path.name}).status_code == 303
+    wait_for("the refusal", lambda: "This version is still on trial." in flashed.admin.get("/system/update").text)
+    flashed.told(slots=STATE["slots"], update={})
+    assert "data-reload" in flashed.admin.get("/system/update/progress").text
+    text = flashed.admin.get("/system/update").text
+    assert 'data-testid="install-fault"' in text and 'data-testid="install"' in text and path.exists()
+    (flashed.folder / "go-on").touch()
+    assert flashed.admin.submit("/system/update/install", {"file": path.name}).status_code == 303
+    wait_for("the file to go", lambda: not path.exists())
+    assert 'data-testid="install-fault"' not in flashed.admin.get("/system/update").text
+
+
+def test_a_further_update_takes_the_place_of_one_that_waits(flashed: Flashed) -> None:
+    last = {"version": "0.3.0", "outcome": "installed", "utc": "2026-11-22T09:14:05Z"}
+    flashed.told(update={"waiting": "0.3.0", "last": last, "offered": ["/run/linekeep-stick/linekeep-0.4.0.raucb"]})
+    assert uploaded(flashed, b"good").status_code == 200
+    text = flashed.admin.get("/system/update").text
+    assert "takes the place of the one that waits" in text and "Installed, not started yet." in text
+    for part in ("waiting", "restart-now", "replaces", "upload", "install", "install-offered"):
+        assert f'data-testid="{part}"' in text, part
+    flashed.told(update={"waiting": "0.3.0", "last": last, "running": True, "share": 0.05, "step": "copying"})
+    text = flashed.admin.get("/system/update").text
+    assert 'data-testid="installing"' in text and 'data-testid="restart-now"' not in text
+    flashed.told(update={})
+    assert flashed.admin.submit("/system/update/remove").status_code == 303
 
 
 @pytest.mark.parametrize(

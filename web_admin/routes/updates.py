@@ -66,6 +66,7 @@ async def remove(request: Request) -> Response:
     if _begun(request):
         raise PageError(409, "update_runs")
     uploads.tidy_others(box_of(request).updates)
+    box_of(request).hub.install_fault = None
     return done(request, PLACE, Flash("done.update_removed"))
 
 
