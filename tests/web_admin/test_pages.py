@@ -53,8 +53,9 @@ def test_wrong_name_and_wrong_password_are_answered_alike_and_slow_down(world: W
     assert unknown.status_code == wrong.status_code == 401
     strip = re.compile(r'value="[^"]*"|nonce" content="[^"]*"|data-now="\d+"')
     assert strip.sub("", unknown.text) == strip.sub("", wrong.text)
-    tried = [person.submit("/sign-in", {"name": "guesser", "password": "x"}).status_code for _ in range(4)]
-    assert tried == [401, 401, 429, 429]
+    # The first delays are so short that a slow machine may outlast one.
+    tried = [person.submit("/sign-in", {"name": "guesser", "password": "x"}).status_code for _ in range(6)]
+    assert tried[:2] == [401, 401] and set(tried[2:]) <= {401, 429} and tried[-1] == 429
     world.first.get("/lines").raise_for_status()
 
 
