@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.box import wait_for
 from tests.image.machine import DATA_AT, GIB, MIB, SIMULATED, Machine, disk_copy, handed, image, running
@@ -53,6 +55,12 @@ def ask(box: Machine, do: str, **fields: Any) -> dict[str, Any]:
     assert said.startswith("{"), said
     answer: dict[str, Any] = json.loads(said)
     return answer
+
+
+def public_key() -> str:
+    """Of somebody who signs in over SSH."""
+    key = Ed25519PrivateKey.generate().public_key()
+    return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
 
 def up(box: Machine) -> str:
@@ -136,6 +144,10 @@ def falls_into_safe_mode_and_is_reset(box: Machine) -> None:
     told = ask(box, "box.state")["safe_mode"]
     assert told["on"] and "not TOML" in " ".join(told["said"])
     assert answers(box), "the page is up"
+    # There is no login on the box itself: its cause is removed over SSH.
+    ask(box, "box.ssh", on=True, keys=[public_key()])
+    wait_for("SSH", lambda: box.shell("systemctl is-active ssh") == "active", 120)
+    ask(box, "box.ssh", on=False, keys=[])
     box.shell("sed -i '/nonsense/d' /data/linekeep/linekeep.toml")
     ask(box, "box.resume")
     wait_for("the daemon", lambda: box.shell("systemctl is-active linekeep") == "active", 120)
