@@ -178,11 +178,16 @@ class Machine:
         self._shell.settimeout(BOOT_S)
         self._answered = True
 
-    def type(self, *lines: str) -> None:
-        """On the shell's terminal, for a program that asks there."""
-        for line in lines:
-            self._shell.sendall(line.encode())
-            time.sleep(3)
+    def answer(self, command: str, question: str, answer: str) -> None:
+        """Types it for a program that asks on the shell's terminal, once it does."""
+        self.shell("true")
+        self._shell.sendall(f"{command}\n".encode())
+        heard = b""
+        while question.encode() not in heard:
+            piece = self._shell.recv(65536)
+            assert piece, "the machine's shell is gone"
+            heard += piece
+        self._shell.sendall(f"{answer}\n".encode())
 
     def goes(self, patience_s: float = BOOT_S) -> None:
         """Waits until it has switched itself off, or would have restarted."""

@@ -113,7 +113,7 @@ def is_encrypted_and_records(box: Machine, own: str) -> str:
 def is_opened_by_hand_and_panics(box: Machine, own: str, recovery: str) -> None:
     """Its TPM is another; what was recorded until the power went is there."""
     box.said(r"(The data partition is encrypted and its key is not there)")
-    box.type("systemd-tty-ask-password-agent --query\n", recovery.replace("-", " ") + "\n")
+    box.answer("systemd-tty-ask-password-agent --query", "Recovery key:", recovery.replace("-", " "))
     assert up(box) == own
     recovered = json.loads(box.shell("linekeep search --json"))["recordings"]
     assert len([one for one in recovered if one["recovered"]]) == 4
