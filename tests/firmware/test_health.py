@@ -60,7 +60,8 @@ def test_days_left_follow_the_recent_rate(tmp_path: Path) -> None:
     for n in range(10, 3 * 24 * 60):
         status = disk.measure(n * minute, n * rate_per_minute, 77)
     assert status.recordings_bytes == 77
-    assert status.days_left == pytest.approx((status.free_bytes - 1_000_000) / rate_per_minute / 1440, rel=0.01)
+    days = (status.free_bytes - 1_000_000) / rate_per_minute / 1440
+    assert status.days_left == pytest.approx(days, abs=0.051), "it is told to a tenth of a day"
     for n in range(3 * 24 * 60, 5 * 24 * 60):
         status = disk.measure(n * minute, 3 * 24 * 60 * rate_per_minute, 77)
     assert status.days_left is None, "nothing was recorded for a day"
