@@ -149,6 +149,10 @@ class Machine:
 
         return wait_for(f"{pattern!r} on the console", found, patience_s)
 
+    def fingerprint(self) -> str:
+        """Of the page's certificate, as the console shows it."""
+        return re.sub(r"\s", "", self.said(r"certificate +SHA-256 ((?:[0-9A-F]{2}[:\s]+){32})"))
+
     def shell(self, command: str) -> str:
         """What a command prints, both outputs, run as root."""
         if not self._answered:

@@ -65,7 +65,7 @@ def public_key() -> str:
 
 def up(box: Machine) -> str:
     """The certificate's fingerprint, once everything runs."""
-    fingerprint = box.said(r"certificate +SHA-256 (\S+)")
+    fingerprint = box.fingerprint()
     assert box.shell("systemctl is-system-running --wait") == "running", box.shell("systemctl --failed")
     return fingerprint
 
@@ -128,7 +128,7 @@ def is_opened_by_hand_and_panics(box: Machine, own: str, recovery: str) -> None:
 
 
 def tells_of_the_panic_and_outlives_a_full_disk(box: Machine) -> None:
-    box.said(r"certificate +SHA-256 (\S+)")
+    box.fingerprint()
     wait_for("the page", lambda: answers(box), 120)
     assert "sysrq: Trigger a crash" in box.shell(
         "journalctl -b -t systemd-pstore --no-pager -a -o cat --output-fields=FILE"
