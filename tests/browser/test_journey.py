@@ -97,6 +97,8 @@ def test_the_wall_lives(signed_in: Watched) -> None:
         arg=shown,
     )
     expect(page.locator("[data-line][data-recording='1']").first).to_be_visible()
+    cut = "[...document.querySelectorAll('.tile .words, .tile .party')].filter(t => t.scrollWidth > t.clientWidth)"
+    assert page.evaluate(f"{cut}.map(t => t.textContent)") == [], "what a tile says is read whole"
 
 
 def test_the_last_call_is_found_played_deleted_and_brought_back(running: Running, signed_in: Watched) -> None:
