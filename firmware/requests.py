@@ -17,8 +17,7 @@ LineNumber = Annotated[int, Meta(ge=1)]
 Dialled = Annotated[str, Meta(pattern="^[0-9*#]{1,20}$")]
 Access = Literal[
     "listen", "export", "search", "sign_in", "sign_out", "sign_in_failed",
-    "box.restart", "box.power_off", "box.reset", "box.resume", "box.update",
-    "box.ssh",
+    "box.restart", "box.power_off", "box.reset", "box.resume", "box.ssh", "box.update",
 ]  # fmt: skip
 """The last are what the keeper itself is asked for while no daemon is there."""
 Interval = Annotated[int, Meta(ge=200, le=5000)]

@@ -45,6 +45,8 @@ IN_SAFE_MODE = frozenset({"box.ssh"})
 """and only in safe mode."""
 BOX_EVERY_S = 30.0
 """How old what is known of the box itself may be; while something goes on there it is asked for with the status."""
+DOWN_EVERY_S = 8.0
+"""The same while the daemon is down, when safe mode may come on."""
 RESTART_PATIENCE_S = 90.0
 RECENT = 200
 log = logging.getLogger("linekeep.web")
@@ -71,7 +73,7 @@ Enter = Callable[[str, Fields, dict[str, str]], Awaitable[None]]
 class Hub:
     def __init__(self, data: Path, keeper: Path | None, found: Callable[[], Awaitable[None]], enter: Enter) -> None:
         """`keeper` is the folder of the keeper's socket, where there is one; `found` is called whenever the daemon is
-        there (again), `enter` before the keeper itself is asked for something."""
+        there (again), `enter` before the keeper itself is asked for something, and again where it did not do it."""
         self._data = data
         self._keeper = keeper
         self._found = found
@@ -138,8 +140,18 @@ class Hub:
         except DaemonUnreachableError:
             if self._keeper is None or not self._keeper_takes(do):
                 raise
-        if do != "box.state":
-            await self._enter(do, entered(fields), fields["actor"])
+        if do == "box.state":
+            return await self._ask_keeper(do, fields)
+        told, actor = entered(fields), fields["actor"]
+        await self._enter(do, told, actor)
+        try:
+            return await self._ask_keeper(do, fields)
+        except WireError as error:
+            await self._enter(do, {**told, "failed": str(error)}, actor)
+            raise
+
+    async def _ask_keeper(self, do: str, fields: Fields) -> Fields:
+        assert self._keeper is not None
         client = await AsyncClient.connect(self._keeper)
         try:
             return await client.call(do, **fields)
@@ -162,7 +174,8 @@ class Hub:
 
     async def _keep_box_fresh(self) -> None:
         busy = self.box is not None and (self.box.network.trial is not None or self.box.update.running)
-        if busy or asyncio.get_running_loop().time() - self._box_asked_s >= BOX_EVERY_S:
+        every_s = BOX_EVERY_S if self.up else DOWN_EVERY_S
+        if busy or asyncio.get_running_loop().time() - self._box_asked_s >= every_s:
             with contextlib.suppress(WireError):  # Kept in `box_trouble`, for the pages that need it.
                 await self.look_at_box()
 
@@ -192,6 +205,8 @@ class Hub:
             # A refusal in the midst of it the keeper remembers itself.
             if not (begun and isinstance(error, DaemonError)):
                 self.install_fault = InstallFault(begun, str(error))
+            if place == self._keeper:
+                await self._enter("box.update", {"path": str(path), "failed": str(error)}, actor)
         finally:
             if uploaded and begun:
                 _removed(path)

@@ -7,13 +7,14 @@ the daemon is down (safe mode) the keeper is asked directly: an update may be wh
 import argparse
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from firmware.cli.box import Box, actor
 from firmware.cli.errors import Exit, Failure
 from firmware.cli.output import Cell, Column, Output
-from firmware.cli.system import KEEPER, asked
+from firmware.cli.system import KEEPER, asked, without_daemon
 
 STEPS = {
     "copying": "the file is copied to where only the box can change it",
@@ -38,7 +39,7 @@ def update(box: Box, out: Output, arguments: argparse.Namespace) -> int:
     path = Path(arguments.file).absolute()
     if not path.is_file():
         raise Failure(Exit.NOT_FOUND, f"There is no file {path}.", "Name an update: linekeep-VERSION-amd64.raucb.")
-    with _reached(box, path).client() as client:
+    with _reached(box, path) as reached, reached.client() as client:
         for event in client.stream("box.update", path=str(path), actor=actor()):
             if event["event"] == "progress":
                 _tell(out, event["share"], event["step"])
@@ -48,16 +49,19 @@ def update(box: Box, out: Output, arguments: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _reached(box: Box, path: Path) -> Box:
-    """Who is asked: the daemon, or while it is down the keeper itself; then the spool takes the journal's entry."""
+@contextmanager
+def _reached(box: Box, path: Path) -> Iterator[Box]:
+    """Who is asked: the daemon, or while it is down the keeper itself."""
     try:
         box.call("hello")
     except Failure as failure:
         if failure.exit_code is not Exit.NO_DAEMON or not KEEPER.exists():
             raise
-        box.operation("box.update", None, {"path": str(path)})
-        return Box(KEEPER)
-    return box
+    else:
+        yield box
+        return
+    with without_daemon(box, "box.update", {"path": str(path)}) as keeper:
+        yield keeper
 
 
 def _tell(out: Output, share: float, step: str) -> None:

@@ -1,6 +1,7 @@
 """The daemon's commands `box.*`: journalled, then handed on to a real keeper; and a machine that has none."""
 
 import getpass
+import json
 import os
 import random
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 import pytest
 
+from firmware.cli import system, update
+from firmware.cli.__main__ import main
+from firmware.cli.errors import Exit
 from firmware.control import Peer
 from firmware.keeper.acts import ACTS
 from firmware.requests import EnterOperation
@@ -92,6 +96,25 @@ def test_what_the_keeper_says_is_handed_on_and_its_absence_is_journalled(
     (asked, nothing), (_, failed) = journalled(tmp_path / "data", "box.restart")
     assert (asked, nothing) == (f"console:{getpass.getuser()}", {}), "the kernel says who it was"
     assert "does not answer" in failed["failed"]
+
+
+def test_without_a_daemon_the_command_asks_the_keeper_and_the_spool_has_what_came_of_it(
+    tmp_path: Path, root: tuple[Path, Process], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, socket = tmp_path / "data", root[0]
+    monkeypatch.setattr(system, "KEEPER", socket)
+    monkeypatch.setattr(update, "KEEPER", socket)
+    bundle = tmp_path / "linekeep-9-amd64.raucb"
+    bundle.write_bytes(b"no bundle")
+    asked = (["box", "recovery-key"], ["update", str(bundle)])
+    for words in asked:
+        assert main(["--data", str(data), *words]) == Exit.REFUSED
+    kept = [json.loads(path.read_bytes()) for path in sorted((data / "web" / "spool").iterdir())]
+    assert [(one["act"], "failed" in one["detail"]) for one in kept] == [
+        ("box.recovery_key", False), ("box.recovery_key", True), ("box.update", False), ("box.update", True),
+    ]  # fmt: skip
+    assert [one["detail"] for one in kept[::2]] == [{}, {"path": str(bundle)}]
+    assert "not encrypted" in kept[1]["detail"]["failed"]
 
 
 def test_who_is_no_administrator_reaches_nothing_of_the_box(tmp_path: Path, root: tuple[Path, Process]) -> None:

@@ -237,6 +237,9 @@ def test_in_safe_mode_the_page_asks_the_keeper_itself(flashed: Flashed) -> None:
         assert "It ended with exit code 1." in text and "KeyError" in text and 'data-testid="resume"' in text
         assert flashed.admin.submit("/system/resume").status_code == 303
         assert flashed.last() == ("box.resume", {})
+        flashed.told(refuses={"box.restart": ("refused", "An update is being installed.", "Wait.")})
+        assert flashed.admin.submit("/system/restart").status_code == 422
+        flashed.told(refuses={})
         assert flashed.admin.submit("/system/restart").status_code == 200
         assert flashed.admin.submit("/system/reset", {
             "recordings": "keep", "name": "depot", "password": PASSWORD
@@ -248,8 +251,13 @@ def test_in_safe_mode_the_page_asks_the_keeper_itself(flashed: Flashed) -> None:
         assert flashed.admin.submit("/system/ssh", {"on": "1", "keys": KEY, "password": PASSWORD}).status_code == 303
         assert flashed.last() == ("box.ssh", {"on": True, "keys": [KEY]})
         uploaded(flashed, b"good")
-        (flashed.folder / "go-on").touch()
         bundle = "linekeep-0.3.0-amd64.raucb"
+        flashed.told(slots=[STATE["slots"][0] | {"on_trial": True}, STATE["slots"][1]])
+        assert flashed.admin.submit("/system/update/install", {"file": bundle}).status_code == 303
+        wait_for("the refusal's entry", lambda: any('"failed"' in told for told in waiting(flashed, "box.update")))
+        flashed.told(slots=STATE["slots"])
+        wait_for("the refusal", lambda: 'data-testid="install-fault"' in flashed.admin.get("/system/update").text)
+        (flashed.folder / "go-on").touch()
         assert flashed.admin.submit("/system/update/install", {"file": bundle}).status_code == 303
         wait_for("the update", lambda: 'data-testid="waiting"' in flashed.admin.get("/system/update").text)
     finally:
@@ -257,11 +265,23 @@ def test_in_safe_mode_the_page_asks_the_keeper_itself(flashed: Flashed) -> None:
     flashed.told(safe_mode={}, update={})
     wait_for("the box to be well", lambda: not shown())
     wait_for("the spool to be taken", lambda: not list((flashed.box.data / "web/spool").iterdir()))
+    path = str(flashed.box.data / "web/updates" / bundle)
     assert entered_later(flashed) == [
-        ("box.resume", {}), ("box.restart", {}), ("box.reset", {"recordings": "keep"}),
+        ("box.resume", {}), ("box.restart", {}),
+        ("box.restart", {"failed": "An update is being installed. Wait."}),
+        ("box.restart", {}), ("box.reset", {"recordings": "keep"}),
         ("box.ssh", {"on": True, "keys": ["SHA256:roWg4CIIKo45+P0uMOWZHKZWONprppnaVsbpJrFjEEU"]}),
-        ("box.update", {"path": str(flashed.box.data / "web/updates" / bundle)}),
+        ("box.update", {"path": path}),
+        ("box.update", {"path": path, "failed": "This version is still on trial. Wait until it has proved itself."}),
+        ("box.update", {"path": path}),
     ]  # fmt: skip
+
+
+def waiting(flashed: Flashed, act: str) -> list[str]:
+    """This act's entries in the spool, as they stand in their files."""
+    return [
+        text for path in (flashed.box.data / "web/spool").glob("*.json") if f'"{act}"' in (text := path.read_text())
+    ]
 
 
 def entered_later(flashed: Flashed) -> list[tuple[str, dict[str, Any]]]:
