@@ -248,6 +248,26 @@ def test_what_the_box_does_not_do_is_told_on_the_form_and_in_the_wizard_too(
         assert ('aria-current="step"' in answer.text) == (place == "setup")
 
 
+@pytest.mark.parametrize(
+    ("path", "act", "fields"),
+    [
+        ("name", "box.name", {"name": "gatehouse"}),
+        ("restart", "box.restart", {}),
+        ("power-off", "box.power_off", {}),
+        ("reset", "box.reset", {"recordings": "keep", "name": "depot", "password": PASSWORD}),
+    ],
+)
+def test_what_the_box_does_not_do_is_told_where_it_was_asked(
+    flashed: Flashed, path: str, act: str, fields: dict[str, str | list[str]]
+) -> None:
+    flashed.told(refuses={act: ("refused", "An update is being installed.", "Wait for its end.")})
+    answer = flashed.admin.submit(f"/system/{path}", fields)
+    assert answer.status_code == 422
+    assert answer.text.count('data-testid="refused"') == 1 and "An update is being installed. Wait" in answer.text
+    assert path != "name" or 'value="gatehouse"' in answer.text
+    assert path != "reset" or re.search(r'<details open>\s*<summary data-testid="reset-open"', answer.text)
+
+
 def test_more_keys_than_the_box_takes_are_told_where_they_were_typed(flashed: Flashed) -> None:
     answer = flashed.admin.submit("/system/ssh", {"on": "1", "keys": "\n".join([KEY] * 11), "password": PASSWORD})
     assert answer.status_code == 422 and re.search(r'class="fault"[^>]*>[^<]*ten lines at most', answer.text)

@@ -133,7 +133,10 @@ async def name(request: Request) -> Response:
     wished = str(form_of(request).get("name", "")).strip()
     if not NAME.fullmatch(wished):
         return await again(request, "network", {"name": "network.name_fault"})
-    await call(request, "box.name", name=wished)
+    try:
+        await call(request, "box.name", name=wished)
+    except DaemonError as error:
+        return await refused(request, "network", {"naming": "box.refused"}, error)
     return done(request, "/system/network", Flash("done.name", {"name": wished.lower()}))
 
 

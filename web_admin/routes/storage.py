@@ -70,20 +70,29 @@ async def reset(request: Request) -> Response:
         faults["reset_password"] = fault
     if faults:
         return await show(request, "storage", 422, faults)
-    await call(request, "box.reset", recordings=recordings)
+    try:
+        await call(request, "box.reset", recordings=recordings)
+    except DaemonError as error:
+        return await refused(request, "encryption", {"reset": "box.refused"}, error)
     return page(request, "restarting.html", what="reset")
 
 
 async def restart(request: Request) -> Response:
     """Where encryption is ordered, it is done now; what comes next is its recovery key."""
     ordered = (await state_of(request)).encryption.ordered
-    await call(request, "box.restart")
+    try:
+        await call(request, "box.restart")
+    except DaemonError as error:
+        return await refused(request, "encryption", {"power": "box.refused"}, error)
     returns = "/system/setup/encryption" if ordered else "/system"
     return page(request, "restarting.html", what="restart", returns=returns)
 
 
 async def power_off(request: Request) -> Response:
-    await call(request, "box.power_off")
+    try:
+        await call(request, "box.power_off")
+    except DaemonError as error:
+        return await refused(request, "encryption", {"power": "box.refused"}, error)
     return page(request, "restarting.html", what="power_off")
 
 
