@@ -33,7 +33,7 @@ DEBIAN_EVAL := asterisk-core-sounds-it-wav asterisk-core-sounds-ru-wav asterisk-
 # Whose updates a box takes; without them it is a development build (docs/updates.md).
 export SIGNING_KEY SIGNING_CERT SIGNING_KEYRING
 
-.PHONY: help run test test-dahdi test-day image test-image bench eval setup setup-test setup-eval lock clean lint types
+.PHONY: help run test test-dahdi test-day image test-image bench eval pictures setup setup-test setup-eval lock clean lint types
 
 help:
 	@echo 'make run     start the box in software: daemon and page on loopback'
@@ -46,6 +46,7 @@ help:
 	@echo 'make bench   what a channel costs, beside libspandsp'
 	@echo 'make eval    what the detectors reach, beside libspandsp; writes the tables of docs/detectors.md'
 	@echo '             EVAL="--part seen talkoff" runs a part'
+	@echo 'make pictures  the documents'"'"' pictures of the page, anew'
 	@echo 'make lock    resolve the dependency files anew'
 	@echo 'make clean   remove what was built (recordings under $(DATA)/ stay)'
 
@@ -83,6 +84,9 @@ bench: setup
 
 eval: setup setup-eval
 	@$(BIN)/python -m tests.eval $(EVAL)
+
+pictures: setup $(BUILD)/debian-test.done
+	@$(BIN)/python -m tests.pictures
 
 setup: $(BUILD)/debian-run.done $(VENV)/done $(BUILD)/bindings.done $(BUILD)/frontend.done $(BIN)/linekeep
 # The tests' machine looks itself whether anything of it has changed.
