@@ -81,7 +81,8 @@ KINDS: dict[str, AlarmKind] = {
     "disk_low": AlarmKind(
         "major",
         "The disk is filling up",
-        "Make room: empty the trash, shorten the retention, or move recordings to an archive.",
+        "Make room in time: move recordings that nobody needs to the trash; their place is free when their days there "
+        "are over. Or fit a larger disk.",
     ),
     "disk_full": AlarmKind(
         "critical",

@@ -107,5 +107,5 @@ def require_room(folder: Path, bundle_bytes: int) -> None:
             "full",
             f"The data partition has {free.f_bavail * free.f_frsize >> 20} MB free, the update needs "
             f"{(bundle_bytes + FREE_BYTES) >> 20} MB.",
-            "Empty the trash, or shorten the retention.",
+            "Move recordings that nobody needs to the trash: their place is free when their days there are over.",
         )
