@@ -1,7 +1,7 @@
 """Makes the documents' pictures of the page anew, from the page as it is: `make pictures`, then look at them.
 
 A box in software with its simulated callers for lines and recording; for wizard and update a page whose keeper is only
-told of. The console's picture is not made here: it is a screen dump of the flashed disk in QEMU.
+told of. Console and cards are not made here: they are taken of the flashed disk in QEMU, where the driver is.
 """
 
 import tempfile
@@ -16,7 +16,8 @@ from tests.box import ROOT, wait_for
 from tests.browser.conftest import Running
 from tests.web_admin.browsing import chromium
 from tests.web_admin.conftest import PASSWORD
-from tests.web_admin.test_setting_up import start_flashed, stop
+from tests.web_admin.test_setting_up import STATE, start_flashed, stop
+from tests.web_admin.test_updating import uploaded
 
 FOLDER = ROOT / "docs" / "pictures"
 LANGUAGES = ("en", "zh-CN")
@@ -87,15 +88,22 @@ def of_setting_up(browser: Browser, folder: Path) -> None:
         page.get_by_test_id("sign-in-submit").click()
         page.get_by_test_id("nav-lines").wait_for()
         flashed.told(development=False)
-        flashed.admin.submit("/system/cards/simulate", {"lines": "4", "from": "setup"})
         for language in LANGUAGES:
             speak(page, language)
-            for name, path in (
-                ("wizard-network", "/system/setup/network"), ("wizard-encryption", "/system/setup/encryption"),
-                ("wizard-cards", "/system/setup/cards"), ("update", "/system/update"),
-            ):  # fmt: skip
-                page.goto(path)
-                take(page, name, language)
+            for step in ("network", "encryption"):
+                page.goto(f"/system/setup/{step}")
+                take(page, f"wizard-{step}", language)
+        # A box that records, and has been updated before.
+        flashed.admin.submit("/system/cards/simulate", {"lines": "4", "from": "setup"})
+        flashed.admin.submit("/system/cards/recorder", {"step": "cards"})
+        before, after = STATE["slots"][0] | {"booted": False}, STATE["slots"][1] | {"booted": True}
+        flashed.told(slots=[before | {"version": "0.1.0"}, after | {"version": "0.2.0"}], slot="B")
+        uploaded(flashed, b"good" * 42_000_000)
+        for language in LANGUAGES:
+            speak(page, language)
+            page.goto("/system/update")
+            page.get_by_test_id("held").wait_for()
+            take(page, "update", language)
     finally:
         stop(flashed)
 
