@@ -6,9 +6,13 @@ SSH keys, the system's journal. `destroy` leaves nothing: the partition is erase
 (`erasing`) and made anew, without encryption. What encryption kept aside on the boot partition goes in both; the
 software in the two slots stays in both.
 
+Before `keep` overwrites a byte the file system is checked, wholly: in one that is damaged, a block of a file that goes
+may be a recording's, too. What is not mended without losing anything is left as it is, and the order is dropped.
+
 A reset that was cut short goes on at the next start; deleting and erasing may be done twice.
 """
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,17 +31,34 @@ KEPT = frozenset(
         "lost+found", str(volume.KEEPERS_KEY),
     )
 )  # fmt: skip
+DAMAGED = (
+    "The data partition's file system is damaged, and nothing was deleted. If the recordings matter, have the disk read "
+    "first. Then start again, press Escape within two seconds after the machine's own start screen and choose "
+    '"Repair the data partition": what cannot be mended is lost, the rest is kept. Then order the reset once more.'
+)
 Say = Callable[[str], None]
 
 
 def keep(disk: Disk, order: Order, device: Path, say: Say) -> None:
     """`device` is the partition, opened."""
     say("Factory reset: the recordings are kept, everything else is deleted.")
+    if not mended(device):
+        say(f"Factory reset: not done. {DAMAGED}")
+        ordered.tell(disk, order, done=False, message=DAMAGED)
+        ordered.finish(disk)
+        return
     with volume.mounted(device, disk) as folder:
         clear(folder)
     drop_pack(disk)
     ordered.tell(disk, msgspec.structs.replace(order, by=["overwritten"]), done=True)
     ordered.finish(disk)
+
+
+def mended(device: Path) -> bool:
+    """Is the file system whole, or could it be made so without a decision about what is lost? `-f`, because one that is
+    marked as clean is not looked at otherwise. From exit code 4 on, e2fsck(8) has left something as it is."""
+    done = subprocess.run(["e2fsck", "-f", "-p", device], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return 0 <= done.returncode < 4
 
 
 def clear(folder: Path) -> None:

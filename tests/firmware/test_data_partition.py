@@ -4,6 +4,7 @@ What needs the device mapper (a partition that is opened) is tried on the image,
 """
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from firmware.keeper.boot import menu_order, prepare
 from firmware.keeper.ordered import Order
 from firmware.keeper.volume import Disk, StorageError
 
+ROOT = Path(__file__).resolve().parents[2]
 SIZE = 24 << 20
 NAME = "5a1bd9f0-7cd4-4f1c-8d3c-0d2a3f5c9b11"
 WORDS = b"a call that must be readable by nobody"
@@ -277,6 +279,43 @@ def test_a_reset_that_keeps_recordings_leaves_them_and_what_proves_them(tmp_path
     assert not any(linked.read_bytes()), "what was deleted was overwritten"
     assert (folder / "journal").is_dir()
     resetting.clear(folder)
+
+
+def debugfs(disk: Disk, *words: str) -> str:
+    done = subprocess.run(["debugfs", *words, disk.partition], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_reset_overwrites_nothing_in_a_file_system_whose_blocks_are_claimed_twice(
+    damaged: bool, disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (recording := tmp_path / "recording").write_bytes(WORDS * 100)
+    (goes := tmp_path / "goes").write_bytes(bytes(range(256)))
+    volume.file_system(disk.partition)
+    debugfs(disk, "-w", "-R", f"write {recording} recording")
+    debugfs(disk, "-w", "-R", f"write {goes} goes")
+    if damaged:
+        # The first block of its first extent (ext4's `ee_start_lo`); the file system stays marked as clean.
+        debugfs(disk, "-w", "-R", f"sif goes block[5] {debugfs(disk, '-R', 'blocks recording').split()[0]}")
+    folder = data(tmp_path / "data")
+
+    @contextmanager
+    def mounted(*_: object) -> Iterator[Path]:
+        yield folder
+
+    monkeypatch.setattr(volume, "mounted", mounted)
+    before, said = files(folder), list[str]()
+    resetting.keep(disk, ordered.write(disk, Order(act="keep")), disk.partition, said.append)
+    told = ordered.outcome(disk)
+    assert told is not None and told.done is not damaged
+    assert ordered.read(disk) is None, "it is not tried again by itself"
+    assert (files(folder) == before) is damaged
+    assert debugfs(disk, "-R", "cat recording").encode() == WORDS * 100
+    if damaged:
+        assert told.message in said[-1] and "nothing was deleted" in ordered.sentence(told)
+        (entry,) = re.findall('"(.+)"', told.message)
+        assert f'menuentry "{entry}"' in (ROOT / "image/grub.cfg").read_text()
 
 
 def test_what_is_kept_aside_comes_back_whole_without_the_index(tmp_path: Path) -> None:
