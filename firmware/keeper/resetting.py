@@ -32,8 +32,8 @@ KEPT = frozenset(
     )
 )  # fmt: skip
 DAMAGED = (
-    "The data partition's file system is damaged, and nothing was deleted. If the recordings matter, have the disk read "
-    "first. Then start again, press Escape within two seconds after the machine's own start screen and choose "
+    "The data partition's file system is damaged, and nothing was deleted. If the recordings matter, have the disk "
+    "read first. Then start again, press Escape within two seconds after the machine's own start screen and choose "
     '"Repair the data partition": what cannot be mended is lost, the rest is kept. Then order the reset once more.'
 )
 Say = Callable[[str], None]

@@ -5,6 +5,7 @@ Off means that nothing listens, now and at the next start. There is no password 
 partition with the keys that may sign in.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +13,9 @@ from msgspec import Meta
 
 from firmware.control import Refusal
 from firmware.keeper.asking import BoxAct, Keeping
-from firmware.keeper.place import publish
+from firmware.keeper.place import Failed, log, publish
 from firmware.wire import Fields, SshState, fingerprint
+from recorder.disk import sync_folder
 
 UNIT = "ssh.service"
 MOST_KEYS = 10
@@ -81,10 +83,39 @@ def _own_key(keeper: Keeping) -> Path:
 
 
 async def _make_own_key(keeper: Keeping) -> None:
+    """Under its name stands a whole, durable key or none: the private one comes last. One that is of no use, as a power
+    cut leaves a file that was not synced, is made anew."""
     key = _own_key(keeper)
+    if await _is_of_use(keeper, key):
+        return
+    key.parent.mkdir(mode=0o700, exist_ok=True)
+    fresh = key.with_name(key.name + ".new")
+    pairs = ((fresh.with_name(fresh.name + ".pub"), key.with_suffix(".pub")), (fresh, key))
+    for made, _ in pairs:
+        made.unlink(missing_ok=True)
+    await keeper.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "linekeep", "-f", str(fresh))
+    for made, _ in pairs:
+        _sync(made)
+    for made, name in pairs:
+        made.rename(name)
+    sync_folder(key.parent)
+    sync_folder(key.parent.parent)
+
+
+async def _is_of_use(keeper: Keeping, key: Path) -> bool:
     if not key.exists():
-        key.parent.mkdir(mode=0o700, exist_ok=True)
-        await keeper.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "linekeep", "-f", str(key))
+        return False
+    try:
+        await keeper.run("ssh-keygen", "-y", "-P", "", "-f", str(key))
+    except Failed as error:
+        log.warning("the box's SSH key is made anew: %s", error)
+        return False
+    return True
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _key(line: str) -> str:

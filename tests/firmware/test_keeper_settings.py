@@ -6,6 +6,7 @@ Its commands are written down here; that they do what is meant is seen on a real
 import asyncio
 import base64
 import json
+import os
 import stat
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -52,8 +53,14 @@ class System:
         command = " ".join(words)
         if words[0] == "ip":
             return json.dumps(self.worn if "address" in words else [{"gateway": "192.0.2.1", "dev": "eth0"}])
+        if words[0] == "ssh-keygen" and "-y" in words:
+            try:
+                serialization.load_ssh_private_key(Path(words[-1]).read_bytes(), None)
+            except ValueError as error:
+                raise Failed("error in libcrypto") from error
+            return ""
         if words[0] == "ssh-keygen":
-            Path(words[-1]).write_text("secret")
+            Path(words[-1]).write_bytes(private_key())
             Path(words[-1] + ".pub").write_text(public_key("box"))
             return ""
         self.told.append(command)
@@ -86,6 +93,11 @@ def public_key(comment: str) -> str:
     key = ed25519.Ed25519PrivateKey.generate().public_key()
     form = serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
     return f"{key.public_bytes(*form).decode()} {comment}"
+
+
+def private_key() -> bytes:
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+    return ed25519.Ed25519PrivateKey.generate().private_bytes(*form)
 
 
 def keeper_of(root: Place, system: System) -> Keeper:
@@ -354,6 +366,41 @@ def test_ssh_that_does_not_start_is_not_kept_as_on(tmp_path: Path) -> None:
         assert (await state_of(client)).ssh.on is False
 
     with_keeper(tmp_path, talk, System(fails="start ssh"))
+
+
+def test_a_power_cut_leaves_a_key_of_the_box_that_is_whole_or_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+
+    def fsync(fd: int) -> None:
+        steps.append(f"sync {Path(os.readlink(f'/proc/self/fd/{fd}')).name}")
+
+    def rename(path: Path, to: Path) -> None:
+        steps.append(to.name)
+        os.rename(path, to)
+
+    async def talk(client: AsyncClient, system: System, root: Place) -> None:
+        own = root.kept / "ssh/host_ed25519"
+        own.parent.mkdir()
+        own.touch()
+        own.with_suffix(".pub").touch()
+        with monkeypatch.context() as watched:
+            watched.setattr(os, "fsync", fsync)
+            watched.setattr(Path, "rename", rename)
+            await client.call("box.ssh", actor=CHEN, on=True, keys=[public_key("x")])
+        made = [step for step in steps if "ssh" in step or "ed25519" in step]
+        assert made == [
+            "sync host_ed25519.new.pub", "sync host_ed25519.new", "host_ed25519.pub", "host_ed25519", "sync ssh",
+        ]  # fmt: skip
+        whole = own.read_bytes()
+        assert serialization.load_ssh_private_key(whole, None)
+        assert (await state_of(client)).ssh.fingerprint.startswith("SHA256:")
+        await client.call("box.ssh", actor=CHEN, on=False)
+        await client.call("box.ssh", actor=CHEN, on=True)
+        assert own.read_bytes() == whole, "the box stays known by it"
+
+    with_keeper(tmp_path, talk)
 
 
 def test_power_is_answered_before_the_machine_goes(tmp_path: Path) -> None:
