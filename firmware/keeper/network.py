@@ -46,10 +46,12 @@ class Back(BoxAct):
     pass
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Trial:
     wanted: NetworkSettings
     until: float
+    acts: bool = False
+    """Until it does, nobody has seen anything of it."""
 
 
 async def set_network(keeper: Keeping, request: SetNetwork) -> Fields:
@@ -72,7 +74,7 @@ async def set_network(keeper: Keeping, request: SetNetwork) -> Fields:
 async def _try(keeper: Keeping, trial: Trial) -> None:
     await keeper.wait(ANSWERED_AFTER_S)
     try:
-        if not await _while_on(keeper, trial, lambda: _act(keeper, trial.wanted)):
+        if not await _while_on(keeper, trial, lambda: _begin(keeper, trial)):
             return
     except (Failed, OSError) as error:
         log.error("the new network setting cannot act and goes back: %s", error)
@@ -80,6 +82,12 @@ async def _try(keeper: Keeping, trial: Trial) -> None:
     else:
         await keeper.wait(TRIAL_S)
     await _while_on(keeper, trial, lambda: _go_back(keeper))
+
+
+async def _begin(keeper: Keeping, trial: Trial) -> None:
+    await _act(keeper, trial.wanted)
+    trial.acts = True
+    keeper.problems.pop(ROOM, None)
 
 
 async def _while_on(keeper: Keeping, trial: Trial, act: Callable[[], Awaitable[None]]) -> bool:
@@ -98,11 +106,14 @@ async def confirm(keeper: Keeping, request: Confirm) -> Fields:
             "refused", "box.network_confirm: there is nothing to confirm.",
             "If the two minutes were over, the former setting acts again: set the new one once more.",
         )  # fmt: skip
+    if not trial.acts:
+        raise Refusal(
+            "refused", "box.network_confirm: the new setting does not act yet.", "It does in a second: confirm it then."
+        )
     if request.actor.kind == "user":
         await _check_reached(keeper, trial.wanted, request.reached_at)
     keeper.kept.put(network=trial.wanted)
     keeper.memory.pop(ROOM)
-    keeper.problems.pop(ROOM, None)
     return {}
 
 

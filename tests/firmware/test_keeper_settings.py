@@ -287,6 +287,24 @@ def test_a_network_is_confirmed_from_where_it_is_and_stays(tmp_path: Path) -> No
     with_keeper(tmp_path, talk)
 
 
+def test_a_network_is_not_confirmed_before_it_acts(tmp_path: Path) -> None:
+    """The box may keep its address in it, and lose its gateway: who asks then has seen nothing of the new setting."""
+
+    async def talk(client: AsyncClient, system: System, root: Place) -> None:
+        await client.call("box.network", actor=CHEN, **STATIC)
+        for actor in (CHEN, CONSOLE):
+            with pytest.raises(DaemonError, match="does not act yet"):
+                await client.call("box.network_confirm", actor=actor, reached_at="192.0.2.10")
+        assert not (root.kept / "box.json").exists()
+        await system.pass_(1)
+        await client.call("box.network_confirm", actor=CHEN, reached_at="192.0.2.10")
+        await system.pass_(500)
+        assert system.told == ["networkctl reload"]
+        assert (await state_of(client)).network.mode == "static"
+
+    with_keeper(tmp_path, talk)
+
+
 def test_a_trial_does_not_outlive_the_keeper(tmp_path: Path) -> None:
     file = tmp_path / "run/systemd/network/10-linekeep.network"
 
@@ -313,6 +331,10 @@ def test_a_network_that_cannot_act_goes_back_and_says_so(tmp_path: Path) -> None
         assert not (root.run / "systemd/network/10-linekeep.network").exists()
         (problem,) = state.problems
         assert "could not act and went back: networkctl reload failed" in problem
+        await client.call("box.network", actor=CHEN, **STATIC)
+        assert (await state_of(client)).problems, "it has not acted yet"
+        await system.pass_(2)
+        assert not (await state_of(client)).problems
 
     with_keeper(tmp_path, talk)
 
