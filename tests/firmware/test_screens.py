@@ -1,8 +1,11 @@
 """What the box's scripts show on its console, and make at its first start: run by the box's shell, in a folder in place
 of /, with programs of the test's own where the box's would act."""
 
+import os
 import subprocess
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BOX = ROOT / "image/root/usr/lib/linekeep/box"
@@ -34,3 +37,43 @@ def test_the_screen_of_an_unusable_disk_names_a_way_out_that_the_boot_menu_has(t
     entry = "Repair the data partition"
     assert f'choose "{entry}"' in shown
     assert f'menuentry "{entry}" --unrestricted {{ start fsck.repair=yes }}' in (ROOT / "image/grub.cfg").read_text()
+
+
+FINGERPRINT = ":".join(f"{byte:02X}" for byte in range(160, 192))
+SHOWN = f"""\
+  certificate   SHA-256 {FINGERPRINT[:48]}
+                        {FINGERPRINT[48:]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("made", "shown"),
+    [
+        ("fingerprint", True), ("nothing", False), ("a link to a secret", False), ("a link to zeros", False),
+        ("a pipe", False), ("more than a fingerprint", False),
+    ],
+)  # fmt: skip
+def test_the_console_shows_of_the_pages_file_a_fingerprint_and_nothing_else(
+    made: str, shown: bool, tmp_path: Path
+) -> None:
+    for name, script in (("ip", ":"), ("hostname", "echo box"), ("sleep", "exit 1")):
+        program(tmp_path, name, script)
+    # Who asks is the page's user with the daemon's group; the test need not be root for it.
+    told = tmp_path / "told"
+    program(tmp_path, "setpriv", f'echo "$1 $2 $3" >>{told}; shift 3; exec "$@"')
+    path = tmp_path / "data/linekeep/web/tls/fingerprint.txt"
+    path.parent.mkdir(parents=True)
+    if made == "fingerprint":
+        path.write_text(FINGERPRINT + "\n")
+    elif made == "a pipe":
+        os.mkfifo(path)
+    elif made == "more than a fingerprint":
+        path.write_text(f"{FINGERPRINT} secret\n")
+    elif made != "nothing":
+        (secret := tmp_path / "secret").write_text("secret\n")
+        path.symlink_to(secret if made == "a link to a secret" else "/dev/zero")
+    screen = ran(tmp_path, "console")
+    assert screen.count("Linekeep") == 1 and "https" not in screen
+    assert (SHOWN in screen) is shown
+    assert ("SHA-256" in screen) is shown and "secret" not in screen
+    assert told.read_text() == "--reuid=linekeep-web --regid=linekeep --clear-groups\n"
