@@ -1,8 +1,9 @@
 """Making what was on a disk unreadable, by the strongest means that is there, and saying which it was.
 
 - `key destroyed`: of an encrypted partition every key slot is overwritten; without them nobody reads the rest.
-- `discarded`: the disk was told to drop every block (TRIM); it then reads as zeros, and when its flash lets go of the
-  cells is the disk's own affair.
+- `discarded`: the disk was told to drop every block (TRIM); when its flash lets go of the cells is the disk's own
+  affair. There are disks that say yes and give the old data back: some hundred places are read again, and where one of
+  them is not zeros, a partition whose key was not destroyed is overwritten, too.
 - `overwritten`: zeros over every block, once. On a magnetic disk nothing is read after that; a flash disk may keep
   copies in cells that nobody can address.
 """
@@ -16,6 +17,8 @@ from firmware.keeper.ordered import Erasure
 from firmware.keeper.volume import StorageError, kind, succeeds, tool
 
 PIECE = 4 << 20
+SPOT = 4096
+READ_AGAIN = 512
 SYNC_EVERY = 256 << 20
 SAID_EVERY_S = 10.0
 
@@ -31,7 +34,8 @@ def erase(
         by.append("key destroyed")
     if (can_discard(device) if discards is None else discards) and succeeds("blkdiscard", "--force", device):
         by.append("discarded")
-    if not by:
+    # An overwriting that has begun is finished: the places that held something may be zeros by now.
+    if not by or (by == ["discarded"] and (position or not _reads_as_zeros(device))):
         _overwrite(device, position, reached)
         by.append("overwritten")
     return by
@@ -42,6 +46,20 @@ def can_discard(device: Path) -> bool:
     block = Path("/sys/class/block", device.resolve().name)
     queues = [folder / "queue/discard_max_bytes" for folder in (block, block.resolve().parent)]
     return any(queue.exists() and int(queue.read_text()) > 0 for queue in queues)
+
+
+def _reads_as_zeros(device: Path) -> bool:
+    """Its beginning, its end and places all over it, as the disk gives them now and not as memory has them."""
+    with device.open("rb", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        stride = max(size // READ_AGAIN // SPOT, 1) * SPOT
+        spots = [(0, PIECE), (max(size - PIECE, 0), PIECE), *((at, SPOT) for at in range(0, size, stride))]
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        try:
+            return not any(any(os.pread(file.fileno(), length, at)) for at, length in spots)
+        except OSError:
+            # What cannot be read can perhaps be written; that says what is wrong.
+            return False
 
 
 def _overwrite(device: Path, position: int, reached: Callable[[int, int], None]) -> None:

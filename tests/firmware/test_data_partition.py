@@ -140,6 +140,30 @@ def test_overwriting_goes_on_where_a_power_cut_left_it(disk: Disk) -> None:
     assert whole.startswith(b"overwritten already") and not any(whole[erasing.PIECE :])
 
 
+@pytest.mark.parametrize(
+    ("drops", "position", "by"),
+    [
+        ("everything", 0, ["discarded"]),
+        ("nothing", 0, ["discarded", "overwritten"]),
+        ("all but its end", 0, ["discarded", "overwritten"]),
+        ("everything", erasing.PIECE, ["discarded", "overwritten"]),
+    ],
+)
+def test_a_disk_that_says_it_discarded_is_read_again(
+    drops: str, position: int, by: list[str], disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def succeeds(*words: str | Path) -> bool:
+        assert words == ("blkdiscard", "--force", disk.partition)
+        if drops != "nothing":
+            disk.partition.write_bytes(bytes(SIZE - 1) + (b"x" if drops == "all but its end" else b"\0"))
+        return True
+
+    monkeypatch.setattr(erasing, "succeeds", succeeds)
+    order = Order(act="destroy", position=position)
+    assert erasing.erase(disk.partition, order.position, lambda *_: None, True) == by
+    assert not any(disk.partition.read_bytes())
+
+
 def test_of_an_encrypted_partition_the_key_is_destroyed(disk: Disk, tmp_path: Path) -> None:
     keepers = tmp_path / "volume.key"
     volume.write_key(keepers, volume.new_key())
