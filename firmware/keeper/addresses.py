@@ -75,6 +75,7 @@ def _own(text: str) -> IPv4Interface | IPv6Interface:
         own = ipaddress.ip_interface(text)
     except ValueError as error:
         raise Wrong(f"{text[:60]!r} is not an address with its prefix, such as 192.0.2.10/24") from error
+    _without_scope(own, text, "address")
     network = own.network
     if "/" not in text or network.prefixlen == 0:
         raise Wrong(f"{text[:60]!r} lacks the prefix of its network, such as the /24 of 192.0.2.10/24")
@@ -111,9 +112,14 @@ def _address(text: str, what: str) -> IPv4Address | IPv6Address:
         address = ipaddress.ip_address(text)
     except ValueError as error:
         raise Wrong(f"the {what} {text[:60]!r} is not an IPv4 or IPv6 address") from error
+    _without_scope(address, text, what)
+    return address
+
+
+def _without_scope(address: IPv4Address | IPv6Address, text: str, what: str) -> None:
+    """What follows the % of an IPv6 address may be anything, lines of systemd-networkd's file among it."""
     if getattr(address, "scope_id", None):
         raise Wrong(f"the {what} {text[:60]!r} is written with a card's name; leave that out")
-    return address
 
 
 def _is_special(address: IPv4Address | IPv6Address) -> bool:

@@ -65,9 +65,12 @@ def _zone(name: str) -> str:
 
 
 def _server(text: str) -> str:
-    """An address or a name. What is meant as an IPv4 address and is none is not a name either."""
+    """An address or a name. What is meant as an IPv4 address and is none is not a name either. What follows the % of an
+    IPv6 address may be anything, lines of systemd-timesyncd's file among it."""
     try:
-        return str(ipaddress.ip_address(text))
+        address = ipaddress.ip_address(text)
+        if not getattr(address, "scope_id", None):
+            return str(address)
     except ValueError:
         if HOST.fullmatch(text) and not text.rpartition(".")[2].isdecimal():
             return text

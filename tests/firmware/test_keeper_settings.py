@@ -155,6 +155,8 @@ def test_the_zone_is_one_link_and_the_servers_are_timesyncds(tmp_path: Path) -> 
         ({"servers": ["ntp\nNTP=evil"]}, "neither the name nor the address"),
         ({"servers": ["300.1.1.1"]}, "neither the name nor the address"),
         ({"servers": ["-x.example"]}, "neither the name nor the address"),
+        ({"servers": ["fe80::1%eth0"]}, "neither the name nor the address"),
+        ({"servers": ["2001:db8::5%a\nNTP=evil"]}, "neither the name nor the address"),
         ({"servers": ["a"] * 9}, "length <= 8"),
     ],
 )
@@ -190,6 +192,8 @@ def test_a_wrong_time_changes_nothing(fields: Fields, message: str, tmp_path: Pa
         ({"mode": "static", "addresses": ["192.0.2.10/24"], "dns": ["127.0.0.1"]}, "cannot be a name server"),
         ({"mode": "static", "addresses": ["192.0.2.10/24"], "interface": "eth7"}, "there is no network card"),
         ({"mode": "static", "addresses": ["192.0.2.10/24\nDHCP=yes"]}, "is not an address"),
+        ({"mode": "static", "addresses": ["2001:db8::5%eth0/64"]}, "written with a card's name"),
+        ({"mode": "static", "addresses": ["2001:db8::5%a\n[DHCPServer]\nx=y/64"]}, "written with a card's name"),
         ({"mode": "dhcp", "addresses": ["192.0.2.10/24"]}, "with DHCP the network gives"),
         ({"mode": "wifi"}, "mode"),
     ],
