@@ -18,6 +18,7 @@ from firmware.keeper.asking import BoxAct, Keeping
 from firmware.keeper.place import point, publish
 from firmware.wire import Fields, TimeState
 
+ROOM = "time"
 ZONES = Path("/usr/share/zoneinfo")
 MOST_SERVERS = 8
 _LABEL: Final = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -45,8 +46,10 @@ async def apply(keeper: Keeping) -> None:
     settings = keeper.kept.settings
     point(keeper.place.public / "localtime", ZONES / settings.zone)
     text = f"[Time]\nNTP={' '.join(settings.servers)}\n" if settings.servers else ""
-    if publish(keeper.place.run / "systemd/timesyncd.conf.d/50-linekeep.conf", text):
+    changed = publish(keeper.place.run / "systemd/timesyncd.conf.d/50-linekeep.conf", text)
+    if changed or ROOM in keeper.problems:
         await keeper.run("systemctl", "try-restart", "systemd-timesyncd.service")
+    keeper.problems.pop(ROOM, None)
 
 
 async def state(keeper: Keeping) -> Fields:

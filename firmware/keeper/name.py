@@ -44,6 +44,7 @@ async def apply(keeper: Keeping) -> None:
     """Nothing keeps it but the kernel: a read-only root has the image's name."""
     if keeper.kept.settings.name:
         await keeper.run("hostname", keeper.kept.settings.name)
+    keeper.problems.pop("name", None)
 
 
 async def state(keeper: Keeping) -> Fields:

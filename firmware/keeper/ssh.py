@@ -63,6 +63,7 @@ async def _act(keeper: Keeping, on: bool, keys: list[str], *how: str) -> None:
     if on:
         await _make_own_key(keeper)
     await keeper.run("systemctl", *how, "start" if on else "stop", UNIT)
+    keeper.problems.pop("ssh", None)
 
 
 async def state(keeper: Keeping) -> Fields:

@@ -484,6 +484,34 @@ def test_what_was_kept_acts_after_a_restart(tmp_path: Path) -> None:
     assert "Address=192.0.2.10/24" in (tmp_path / "run/systemd/network/10-linekeep.network").read_text()
 
 
+def test_a_problem_of_the_start_is_over_when_its_room_is_well_again(tmp_path: Path) -> None:
+    wishes: dict[str, Fields] = {
+        "box.time": {"servers": ["192.0.2.5"]},
+        "box.name": {"name": "recorder"},
+        "box.ssh": {"on": True, "keys": [public_key("chen@desk")]},
+    }
+    root, system = place(tmp_path), System()
+    keeper = keeper_of(root, system)
+
+    async def talk(client: AsyncClient) -> None:
+        for do, fields in wishes.items():
+            await client.call(do, actor=CHEN, **fields)
+        (root.run / "systemd/timesyncd.conf.d/50-linekeep.conf").unlink()
+        system.fails = " "
+        await keeper.apply()
+        system.told.clear()
+        for left, (do, fields) in zip((3, 2, 1), wishes.items(), strict=True):
+            system.fails = " "
+            await refused(client, do, "was not done", **fields)
+            assert len((await state_of(client)).problems) == left
+            system.fails = ""
+            await client.call(do, actor=CHEN, **fields)
+            assert len((await state_of(client)).problems) == left - 1
+        assert "systemctl try-restart systemd-timesyncd.service" in system.told, "its file stands there since the start"
+
+    kept_by(keeper, talk)
+
+
 def test_settings_that_cannot_be_read_are_told_and_the_images_own_act(tmp_path: Path) -> None:
     root, system = place(tmp_path), System()
     (root.kept / "box.json").write_text('{"zone": 7}')
