@@ -3,6 +3,7 @@ of /, with programs of the test's own where the box's would act."""
 
 import os
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,30 @@ def test_the_console_shows_of_the_pages_file_a_fingerprint_and_nothing_else(
     assert (SHOWN in screen) is shown
     assert ("SHA-256" in screen) is shown and "secret" not in screen
     assert told.read_text() == "--reuid=linekeep-web --regid=linekeep --clear-groups\n"
+
+
+@pytest.mark.parametrize("left", [None, "", "card = 7"])
+def test_the_first_start_leaves_a_whole_configuration_and_takes_an_empty_one_for_none(
+    left: str | None, tmp_path: Path
+) -> None:
+    toml = tmp_path / "data/linekeep/linekeep.toml"
+    toml.parent.mkdir(parents=True)
+    if left is not None:
+        toml.write_text(left)
+    did = tmp_path / "did"
+    # The disk, at each step: what stands under the name, and what is synced.
+    for name, then in (("chown", ":"), ("sync", ":"), ("mv", 'exec /bin/mv "$@"')):
+        program(tmp_path, name, f'echo "{name} ${{2##*/}} ${{1##*/}} $(wc -c <{toml})" >>{did}; {then}')
+    program(tmp_path, "cat", '[ "$1" = /etc/machine-id ] || exec /bin/cat "$@"')
+    program(tmp_path, "mountpoint", "exit 1")
+    ran(tmp_path, "first-start")
+    assert (tmp_path / "data/system/first-start.done").exists()
+    if left:
+        assert toml.read_text() == left and did.read_text().count("\n") == 1
+        return
+    assert tomllib.loads(toml.read_text()) == {"card": [], "box": {"name": "Linekeep"}}
+    size = "" if left is None else "0"
+    assert did.read_text().splitlines() == [
+        f"chown linekeep.toml.new linekeep:linekeep {size}", f"sync  linekeep.toml.new {size}",
+        f"mv linekeep.toml linekeep.toml.new {size}", f"sync   {toml.stat().st_size}",
+    ]  # fmt: skip
