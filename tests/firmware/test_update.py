@@ -561,3 +561,83 @@ def test_the_menus_environment_is_written_where_it_stands(tmp_path: Path) -> Non
     assert sorted(each.name for each in tmp_path.iterdir()) == ["expected", "grubenv", "usr"]
     damaged = subprocess.run([ours, tmp_path / "none", "set", "A=1"], capture_output=True, text=True)
     assert damaged.returncode != 0 and "none" in damaged.stderr
+
+
+GIVE_UP_SEES = {
+    "systemctl": '[ "$1" != show ] || exec cat "$TRIAL/$4.${2#--property=}" 2>/dev/null\necho "$*" >>"$TRIAL/ran"',
+    "grub-editenv": 'exec /usr/bin/grub-editenv "$@"',
+    "mountpoint": "",
+    "sync": "",
+}
+
+
+class Trial:
+    """A box whose version is on trial in slot B, as `box/give-up` finds it; what systemd says of a unit is a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for path, text in {"proc/cmdline": "quiet rauc.slot=B linekeep.trial\n", "proc/uptime": "1200.50 9\n"}.items():
+            (folder / path).parent.mkdir(exist_ok=True)
+            (folder / path).write_text(text)
+        (folder / "efi/grub").mkdir(parents=True)
+        (folder / "bin").mkdir()
+        for name, text in GIVE_UP_SEES.items():
+            (folder / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+            (folder / "bin" / name).chmod(0o755)
+        self.environment = folder / "efi/grub/grubenv"
+        self._editenv("create")
+        self._editenv("set", "A_OK=1", "B_OK=1", "B_TRY=1", "TRIAL=B")
+
+    def _editenv(self, *words: str) -> str:
+        return subprocess.run(
+            ["grub-editenv", self.environment, *words], check=True, capture_output=True, text=True
+        ).stdout
+
+    def says(self, unit: str, **properties: str) -> None:
+        for name, value in properties.items():
+            (self.folder / f"{unit}.{name}").write_text(f"{value}\n")
+
+    def given_up(self) -> bool:
+        own = (ROOT / "image/root/usr/lib/linekeep/box/give-up").read_text()
+        script = re.sub(r"(?<=[ >])/(?=proc/|efi\b|dev/kmsg)", f"{self.folder}/", own)
+        (self.folder / "dev").mkdir(exist_ok=True)
+        around = {"PATH": f"{self.folder}/bin:/usr/bin:/bin", "TRIAL": str(self.folder)}
+        subprocess.run(["sh", "-c", script], env=around, check=True)
+        restarted = (self.folder / "ran").exists() and "reboot" in (self.folder / "ran").read_text()
+        assert restarted == (self.environment.is_file() and "B_OK=0" in self._editenv("list"))
+        return restarted
+
+
+MADE_ANEW = "The list of recordings is made anew: 70000"
+
+
+@pytest.mark.parametrize(
+    ("daemon", "said", "proof_is", "job", "given_up"),
+    [
+        ("start", MADE_ANEW, "inactive", "57", False),
+        ("start", "", "inactive", "57", True),
+        ("running", MADE_ANEW, "inactive", "57", False),
+        ("running", MADE_ANEW, "inactive", "", True),
+        ("running", "ok", "activating", "57", False),
+        ("running", "ok", "active", "", False),
+        ("running", "ok", "failed", "", True),
+        ("auto-restart", "", "failed", "", True),
+    ],
+)
+def test_a_version_is_not_given_up_while_its_proof_has_time(
+    daemon: str, said: str, proof_is: str, job: str, given_up: bool, tmp_path: Path
+) -> None:
+    box = Trial(tmp_path)
+    box.says("linekeep.service", SubState=daemon, StatusText=said)
+    box.says("linekeep-proof.service", ActiveState=proof_is, Job=job)
+    assert box.given_up() == given_up
+
+
+def test_a_version_with_which_systemd_says_nothing_is_given_up(tmp_path: Path) -> None:
+    assert Trial(tmp_path).given_up()
+
+
+def test_systemd_ends_a_proof_that_hangs_and_no_other() -> None:
+    unit = (ROOT / "image/root/usr/lib/systemd/system/linekeep-proof.service").read_text()
+    limit = re.search(r"^RuntimeMaxSec=(\d+)min$", unit, re.MULTILINE)
+    assert limit is not None and int(limit[1]) * 60 - 120 > proof.PATIENCE_S + proof.TELL_S
