@@ -633,6 +633,27 @@ def test_a_version_is_not_given_up_while_its_proof_has_time(
     assert box.given_up() == given_up
 
 
+@pytest.mark.parametrize(
+    ("data", "opened_s", "job", "given_up"),
+    [
+        ("activating", 0, "57", False),
+        ("active", 1190, "57", False),
+        ("active", 1190, "", True),
+        ("active", 5, "57", True),
+        ("failed", 0, "", True),
+    ],
+    ids=["no key", "a late key", "a late key, but nothing mounts it", "long open", "cannot be used"],
+)
+def test_a_version_is_not_given_up_for_a_key_that_nobody_brings(
+    data: str, opened_s: int, job: str, given_up: bool, tmp_path: Path
+) -> None:
+    box = Trial(tmp_path)
+    box.says("linekeep-data.service", ActiveState=data, ActiveEnterTimestampMonotonic=f"{opened_s}000000")
+    box.says("linekeep.service", SubState="dead", StatusText="")
+    box.says("linekeep-proof.service", ActiveState="inactive", Job=job)
+    assert box.given_up() == given_up
+
+
 def test_a_version_with_which_systemd_says_nothing_is_given_up(tmp_path: Path) -> None:
     assert Trial(tmp_path).given_up()
 
