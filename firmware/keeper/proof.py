@@ -173,7 +173,7 @@ async def prove(place: Place, run: Run) -> bool:
             return await _goes_back(place, run)
     else:
         await _settle(menu, store, slot, build.version, mended)
-    await menu.good(slot)
+        await menu.good(slot)
     remembered = store.load()
     held = remembered.slots.get(slot, Held(version=build.version))
     remembered.slots[slot] = msgspec.structs.replace(held, version=build.version, good=True)
@@ -212,6 +212,9 @@ async def _on_trial(place: Place, run: Run, menu: Menu, store: Store, pending: P
         log.error("version %s has not proved itself: %s", pending.version, "; ".join(owed))
         # First: with nothing remembered on trial, a start after a power cut would take it for proved.
         await menu.write(**{f"{pending.slot}_OK": "0"})
+    else:
+        # First here, too: a disk that is too full to remember it is no reason to go back.
+        await menu.good(pending.slot)
     came_to: Literal["fell_back", "proved"] = "fell_back" if owed else "proved"
     _close(store, LastUpdate(version=pending.version, outcome=came_to, message=message, utc=update.now()))
     return not owed

@@ -340,6 +340,31 @@ def test_what_has_not_proved_itself_is_out_of_the_menu_before_that_is_remembered
     assert seen == ["fell_back"]
 
 
+def test_what_has_proved_itself_is_good_in_the_menu_though_the_disk_is_too_full_to_remember_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = Programs()
+    keeper = box(tmp_path / "root", programs)
+    (keeper.place.root / "proc/cmdline").write_text("quiet rauc.slot=B linekeep.trial\n")
+    menu = Menu(keeper.place, programs)
+    Store(keeper.place).save(Remembered(pending=PENDING))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def start() -> dict[str, str]:
+        await menu.mend("A", "", Remembered())
+        await menu.activate("B")
+        with pytest.raises(OSError, match="No space"):
+            await proof.prove(keeper.place, programs)
+        return await menu.read()
+
+    monkeypatch.setattr(proof, "proves", owes_nothing)
+    monkeypatch.setattr(Store, "save", full)
+    told = asyncio.run(start())
+    assert (told["B_OK"], told["B_TRY"], told["TRIAL"]) == ("1", "0", "")
+
+
 def test_a_good_slot_that_the_menu_has_left_is_told_and_no_longer_the_first(tmp_path: Path) -> None:
     programs = Programs()
     keeper = box(tmp_path / "root", programs)
@@ -436,6 +461,10 @@ def test_a_boot_menu_that_is_made_anew_calls_good_what_was(remembered: Remembere
 
 async def owes(*_: object) -> list[str]:
     return ["the page does not answer"]
+
+
+async def owes_nothing(*_: object) -> list[str]:
+    return []
 
 
 @pytest.mark.parametrize("slots", [{"A": Held(version="0.2.9"), "B": GOOD}, {}], ids=["gave up before", "on trial"])
@@ -585,10 +614,10 @@ class Trial:
             (folder / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
             (folder / "bin" / name).chmod(0o755)
         self.environment = folder / "efi/grub/grubenv"
-        self._editenv("create")
-        self._editenv("set", "A_OK=1", "B_OK=1", "B_TRY=1", "TRIAL=B")
+        self.editenv("create")
+        self.editenv("set", "A_OK=1", "B_OK=1", "B_TRY=1", "TRIAL=B")
 
-    def _editenv(self, *words: str) -> str:
+    def editenv(self, *words: str) -> str:
         return subprocess.run(
             ["grub-editenv", self.environment, *words], check=True, capture_output=True, text=True
         ).stdout
@@ -604,7 +633,7 @@ class Trial:
         around = {"PATH": f"{self.folder}/bin:/usr/bin:/bin", "TRIAL": str(self.folder)}
         subprocess.run(["sh", "-c", script], env=around, check=True)
         restarted = (self.folder / "ran").exists() and "reboot" in (self.folder / "ran").read_text()
-        assert restarted == (self.environment.is_file() and "B_OK=0" in self._editenv("list"))
+        assert restarted == (self.environment.stat().st_size == 0 or "B_OK=0" in self.editenv("list"))
         return restarted
 
 
@@ -652,6 +681,26 @@ def test_a_version_is_not_given_up_for_a_key_that_nobody_brings(
     box.says("linekeep.service", SubState="dead", StatusText="")
     box.says("linekeep-proof.service", ActiveState="inactive", Job=job)
     assert box.given_up() == given_up
+
+
+@pytest.mark.parametrize(
+    ("menu", "given_up"),
+    [(["TRIAL=B"], True), (["TRIAL="], False), (["TRIAL=A"], False), (["TRIAL=", "B_OK=0"], True)],
+    ids=["on trial", "proved", "proved, and another waits", "never good, and the menu was made anew"],
+)
+def test_a_version_that_has_proved_itself_is_not_given_up_for_what_failed_after_that(
+    menu: list[str], given_up: bool, tmp_path: Path
+) -> None:
+    box = Trial(tmp_path)
+    box.editenv("set", *menu)
+    box.says("linekeep-proof.service", ActiveState="failed")
+    assert box.given_up() == given_up
+
+
+def test_a_version_is_given_up_where_the_boot_menu_cannot_be_read(tmp_path: Path) -> None:
+    box = Trial(tmp_path)
+    box.environment.write_bytes(b"")
+    assert box.given_up()
 
 
 def test_a_version_with_which_systemd_says_nothing_is_given_up(tmp_path: Path) -> None:
