@@ -172,8 +172,7 @@ async def prove(place: Place, run: Run) -> bool:
         if not await _on_trial(place, run, menu, store, pending):
             return await _goes_back(place, run)
     else:
-        await _settle(menu, store, slot, build.version, mended)
-        await menu.good(slot)
+        await _settle(place, menu, store, slot, build.version, mended)
     remembered = store.load()
     held = remembered.slots.get(slot, Held(version=build.version))
     remembered.slots[slot] = msgspec.structs.replace(held, version=build.version, good=True)
@@ -220,10 +219,14 @@ async def _on_trial(place: Place, run: Run, menu: Menu, store: Store, pending: P
     return not owed
 
 
-async def _settle(menu: Menu, store: Store, slot: Slot, version: str, mended: bool) -> None:
-    """Nothing is on trial in this slot: what became of the other?"""
+async def _settle(place: Place, menu: Menu, store: Store, slot: Slot, version: str, mended: bool) -> None:
+    """Nothing is on trial in this slot, which came up: what became of the other?"""
     env, remembered, away = await menu.read(), store.load(), other(slot)
     pending = remembered.pending
+    if pending is not None and pending.boot_id == slots.boot_id(place) and not mended:
+        # The keeper, which does not wait for the daemon, was quicker than this, and called this slot good before it
+        # wrote the other. What the menu says of that stands until the next start.
+        return
     tried = pending is not None and (mended or env.get(f"{pending.slot}_TRY", "0") != "0")
     came_to = outcome(remembered, slot, tried)
     if came_to is not None:
@@ -235,6 +238,7 @@ async def _settle(menu: Menu, store: Store, slot: Slot, version: str, mended: bo
         if env.get("TRIAL") == away:
             await menu.bad(away)
         _close(store, left(remembered, away, version))
+    await menu.good(slot)
 
 
 def left(remembered: Remembered, away: Slot, version: str) -> LastUpdate:

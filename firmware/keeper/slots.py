@@ -47,6 +47,8 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     """That had failed already before,"""
     cards: dict[str, str] = {}
     """and in which state each card was: what the new version is held against."""
+    boot_id: str = ""
+    """It was installed after this start of the box; until the next one nothing has come of it."""
 
 
 class Remembered(msgspec.Struct, kw_only=True):
@@ -87,6 +89,11 @@ def booted(place: Place) -> Slot | None:
     words = told.read_text(encoding="utf-8").split() if told.exists() else []
     found: dict[str, Slot] = {"rauc.slot=A": "A", "rauc.slot=B": "B"}
     return next((found[word] for word in words if word in found), None)
+
+
+def boot_id(place: Place) -> str:
+    """Of this start of the box."""
+    return (place.root / "proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def other(slot: Slot) -> Slot:

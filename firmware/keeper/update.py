@@ -181,7 +181,7 @@ async def _install(keeper: Keeping, job: _Job, source: Path, slot: Slot, actor: 
         failed = await failed_units(keeper)
         pending = Pending(
             slot=target, version=offered.build.version, from_version=own.version, phase="installing", began_utc=now(),
-            actor=actor, failed_units=failed, cards=before,
+            actor=actor, failed_units=failed, cards=before, boot_id=slots.boot_id(place),
         )  # fmt: skip
         menu = Menu(place, run)
         # First the menu: a version that waits in the other slot, void from here on, must not start as if it were good.

@@ -65,6 +65,7 @@ def box(folder: Path, programs: "Programs") -> Keeper:
     for path, text in {
         "proc/cmdline": "quiet rauc.slot=A\n",
         "etc/machine-id": f"{7:032x}\n",
+        "proc/sys/kernel/random/boot_id": "first-start\n",
         "sys/class/block/vda4/uevent": "DEVNAME=vda4\nPARTNAME=linekeep-root-b\n",
         "sys/class/block/vda4/size": f"{700 << 11}\n",
         "sys/class/block/vda4/stat": "0 0 0 0 0 0 0 0 0 0 0\n",
@@ -310,6 +311,29 @@ def test_the_version_before_says_what_the_update_came_to(phase: str, tries: int,
     remembered = store.load()
     assert remembered.last is not None and remembered.last.outcome == came_to
     assert (remembered.pending, remembered.untold) == (None, True)
+
+
+def test_an_update_that_was_installed_before_the_proof_of_an_ordinary_start_has_its_trial_at_the_next(
+    tmp_path: Path,
+) -> None:
+    programs = Programs()
+    keeper = box(tmp_path / "root", programs)
+    store, menu = Store(keeper.place), Menu(keeper.place, programs)
+
+    async def start() -> dict[str, str]:
+        assert await proof.prove(keeper.place, programs)
+        return await menu.read()
+
+    asyncio.run(installed(keeper, a_file(tmp_path)))
+    installed_last = store.load().last
+    told, remembered = asyncio.run(start()), store.load()
+    assert (told["ORDER"], told["B_OK"], told["TRIAL"], told["A_OK"], told["A_TRY"]) == ("B A", "1", "B", "1", "0")
+    assert remembered.pending is not None and remembered.last == installed_last
+    assert remembered.slots["A"].good, "this one came up"
+    (keeper.place.root / "proc/sys/kernel/random/boot_id").write_text("next-start\n")
+    told, remembered = asyncio.run(start()), store.load()
+    assert (told["B_OK"], told["TRIAL"], remembered.pending) == ("0", "", None)
+    assert remembered.last is not None and remembered.last.outcome == "interrupted"
 
 
 def test_what_has_not_proved_itself_is_out_of_the_menu_before_that_is_remembered(
