@@ -2,12 +2,13 @@
 
 On an ordinary start the slot is marked good as soon as this runs: it came up. A slot that an update has just filled is
 on trial, and has to prove itself first: the daemon answers and says its version, each card is in the state it had
-before the update or better, what runs delivers, the page answers over TLS, and no unit has failed that had not before.
-Where that is not so within `PATIENCE_S`, or the daemon gives up earlier, this ends with an error; then
-`linekeep-give-up.service` takes the slot out of the menu and restarts the box, which comes up in the version before.
-That service needs none of our Python, and a timer starts it too, so that a root in which nothing works goes back as
-well; three starts that end in a panic or a power cut have GRUB go back. It leaves a proved slot as well after three
-starts that did not come this far; the other one then says so, and is the first from there on.
+before the update or better, what runs delivers, the page answers over TLS on the box itself, each network card that had
+a link is there (a cable may be pulled, and a switch be slow), and no unit has failed that had not before. Where that is
+not so within `PATIENCE_S`, or the daemon gives up earlier, this ends with an error; then `linekeep-give-up.service`
+takes the slot out of the menu and restarts the box, which comes up in the version before. That service needs none of
+our Python, and a timer starts it too, so that a root in which nothing works goes back as well; three starts that end in
+a panic or a power cut have GRUB go back. It leaves a proved slot as well after three starts that did not come this far;
+the other one then says so, and is the first from there on.
 
 What is on trial the boot menu says, too. What is remembered of the update may be gone (a factory reset deletes it, a
 power cut may tear it): then the version has to prove itself all the same. Where the menu itself was torn and had to be
@@ -57,6 +58,7 @@ class Look:
     failed: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     """Sentences on what did not answer."""
+    networks: list[str] = field(default_factory=list)
 
 
 def shortcomings(pending: Pending, first: Look, second: Look) -> list[str]:
@@ -71,6 +73,7 @@ def shortcomings(pending: Pending, first: Look, second: Look) -> list[str]:
             owed.append(f"card {name} is {now}, it was {before} before the update")
         if now == "running" and second.blocks[name] <= first.blocks.get(name, second.blocks[name]):
             owed.append(f"card {name} delivers nothing")
+    owed += [f"network card {name} is not there" for name in pending.networks if name not in second.networks]
     owed += [f"{unit} has failed" for unit in second.failed if unit not in pending.failed_units]
     return owed
 
@@ -90,6 +93,7 @@ async def look(place: Place, run: Run) -> Look:
         await asyncio.to_thread(_page)
     except (OSError, http.client.HTTPException) as error:
         seen.missing.append(f"the page does not answer ({error})")
+    seen.networks = [card.name for card in slots.networks(place)]
     said = await run("systemctl", "list-units", "--failed", "--plain", "--no-legend", "--no-pager")
     seen.failed = [line.split()[0] for line in said.splitlines() if line.strip()]
     return seen

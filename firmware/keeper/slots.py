@@ -46,7 +46,9 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     failed_units: list[str] = []
     """That had failed already before,"""
     cards: dict[str, str] = {}
-    """and in which state each card was: what the new version is held against."""
+    """in which state each card was,"""
+    networks: list[str] = []
+    """and which network cards had a link: what the new version is held against."""
     boot_id: str = ""
     """It was installed after this start of the box; until the next one nothing has come of it."""
 
@@ -89,6 +91,11 @@ def booted(place: Place) -> Slot | None:
     words = told.read_text(encoding="utf-8").split() if told.exists() else []
     found: dict[str, Slot] = {"rauc.slot=A": "A", "rauc.slot=B": "B"}
     return next((found[word] for word in words if word in found), None)
+
+
+def networks(place: Place) -> list[Path]:
+    """The kernel's folders of what is in the network."""
+    return sorted((place.root / "sys/class/net").glob("*"))
 
 
 def boot_id(place: Place) -> str:

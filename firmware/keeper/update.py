@@ -182,6 +182,7 @@ async def _install(keeper: Keeping, job: _Job, source: Path, slot: Slot, actor: 
         pending = Pending(
             slot=target, version=offered.build.version, from_version=own.version, phase="installing", began_utc=now(),
             actor=actor, failed_units=failed, cards=before, boot_id=slots.boot_id(place),
+            networks=[card.name for card in slots.networks(place) if _has_link(card)],
         )  # fmt: skip
         menu = Menu(place, run)
         # First the menu: a version that waits in the other slot, void from here on, must not start as if it were good.
@@ -309,6 +310,15 @@ def _cards_now(data: Path) -> dict[str, str]:
     except WireError as error:
         log.warning("The state of the cards before the update is not known: %s", error)
         return {}
+
+
+def _has_link(card: Path) -> bool:
+    """An Ethernet card, no interface of software, with a cable. The kernel does not say so of one that is down."""
+    try:
+        told = [(card / name).read_text().strip() for name in ("type", "carrier")]
+    except OSError:
+        return False
+    return told == ["1", "1"] and (card / "device").exists()
 
 
 async def failed_units(keeper: Keeping) -> list[str]:

@@ -289,6 +289,47 @@ def test_cards_that_were_taken_out_or_added_between_update_and_restart_are_no_fa
     assert proof.shortcomings(PENDING, fitted, fitted) == ["card dahdi0 is stopped, it was alarm before the update"]
 
 
+def network_card(root: Path, name: str, kind: str = "1", carrier: str = "1") -> Path:
+    """As the kernel shows it under /sys."""
+    folder = root / "sys/class/net" / name
+    (folder / "device").mkdir(parents=True)
+    (folder / "type").write_text(f"{kind}\n")
+    (folder / "carrier").write_text(f"{carrier}\n")
+    return folder
+
+
+def test_a_version_owes_each_network_card_that_had_a_link_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = Programs()
+    keeper = box(tmp_path / "root", programs)
+    root = keeper.place.root
+    used = network_card(root, "enp1s0")
+    network_card(root, "enp2s0", carrier="0")
+    (network_card(root, "enp3s0") / "carrier").unlink()
+    (network_card(root, "br0") / "device").rmdir()
+    network_card(root, "wwan0", kind="65534")
+    asyncio.run(installed(keeper, a_file(tmp_path)))
+    pending = Store(keeper.place).load().pending
+    assert pending is not None and pending.networks == ["enp1s0"]
+
+    def looked() -> Look:
+        return asyncio.run(proof.look(keeper.place, programs))
+
+    monkeypatch.setattr(proof, "_status", lambda _: {"version": "0.3.0", "cards": []})
+    monkeypatch.setattr(proof, "_page", lambda: None)
+    (used / "carrier").write_text("0\n")
+    assert proof.shortcomings(pending, looked(), looked()) == [], "a cable may be pulled"
+    shutil.rmtree(used)
+    assert proof.shortcomings(pending, looked(), looked()) == ["network card enp1s0 is not there"]
+
+
+def test_what_an_older_version_remembered_of_an_update_is_read() -> None:
+    fields = msgspec.to_builtins(PENDING)
+    del fields["networks"], fields["boot_id"]
+    assert msgspec.convert(fields, Pending) == PENDING
+
+
 @pytest.mark.parametrize(
     ("phase", "tries", "came_to"),
     [("installing", 0, "interrupted"), ("activated", 0, "interrupted"), ("activated", 3, "fell_back")],
