@@ -129,17 +129,31 @@ def _allowed(root: Path, request: InstallUpdate) -> Path:
 
 async def _run(keeper: Keeping, job: _Job, source: Path, slot: Slot, actor: str) -> None:
     store = Store(keeper.place)
+    # What nothing else is said of has not been done.
+    job.refused = not_done(source.name, Failed("the keeper was ended"))
     try:
-        version = await _install(keeper, job, source, slot, actor, store)
-    except (Refusal, Failed, OSError) as error:
-        refusal = job.refused = error if isinstance(error, Refusal) else not_done(source.name, error)
-        log.error("The update was not installed: %s %s", refusal.message, refusal.remedy)
-        await _remember_failure(keeper, store, job.version, refusal)
-    else:
-        log.info("version %s is installed; it starts with the next start of the box", version)
+        job.refused = await _tried(keeper, job, source, slot, actor, store)
+        if job.refused is not None:
+            log.error("The update was not installed: %s %s", job.refused.message, job.refused.remedy)
+            await _remember_failure(keeper, store, job.version, job.refused)
     finally:
         job.running = False
         job.changed.set()
+
+
+async def _tried(keeper: Keeping, job: _Job, source: Path, slot: Slot, actor: str, store: Store) -> Refusal | None:
+    """Why it was not installed."""
+    try:
+        version = await _install(keeper, job, source, slot, actor, store)
+    except Refusal as refusal:
+        return refusal
+    except (Failed, OSError) as error:
+        return not_done(source.name, error)
+    except Exception as error:  # noqa: BLE001 - told and remembered as a failure; silence would be taken for success
+        log.exception("An update ends by a fault of the keeper")
+        return not_done(source.name, Failed(repr(error)))
+    log.info("version %s is installed; it starts with the next start of the box", version)
+    return None
 
 
 async def _remember_failure(keeper: Keeping, store: Store, version: str, refusal: Refusal) -> None:
@@ -176,7 +190,8 @@ async def _install(keeper: Keeping, job: _Job, source: Path, slot: Slot, actor: 
         job.at("checking")
         offered = await bundle.read(run, copy, source.name, own.development)
         job.version = offered.build.version
-        bundle.judge(offered, source.name, _slot_bytes(place.root, target))
+        partition = _partition(place.root, target)
+        bundle.judge(offered, source.name, int((partition / "size").read_text()) * 512)
         before = await asyncio.to_thread(_cards_now, place.root / DATA)
         failed = await failed_units(keeper)
         pending = Pending(
@@ -189,7 +204,7 @@ async def _install(keeper: Keeping, job: _Job, source: Path, slot: Slot, actor: 
         await menu.alone(slot)
         _remember(store, pending)
         job.at("installing")
-        await _write(keeper, job, copy, target, offered.image_bytes)
+        await _write(keeper, job, copy, partition, offered.image_bytes)
         job.at("examining")
         await examine(keeper, target, offered.build.version)
         job.at("activating")
@@ -243,30 +258,27 @@ def _partition(root: Path, slot: Slot) -> Path:
     """The kernel's own account of a slot's partition."""
     named = f"PARTNAME={PARTITIONS[slot]}"
     for uevent in (root / "sys/class/block").glob("*/uevent"):
-        if named in uevent.read_text().splitlines():
-            return uevent.parent
+        # A stick may be pulled meanwhile; what is wanted here stays.
+        with suppress(OSError):
+            if named in uevent.read_text().splitlines():
+                return uevent.parent
     raise Failed(f"there is no partition {PARTITIONS[slot]}")
 
 
-def _slot_bytes(root: Path, slot: Slot) -> int:
-    return int((_partition(root, slot) / "size").read_text()) * 512
+def _written_bytes(partition: Path) -> int:
+    return int((partition / "stat").read_text().split()[6]) * 512
 
 
-def _written_bytes(root: Path, slot: Slot) -> int:
-    return int((_partition(root, slot) / "stat").read_text().split()[6]) * 512
-
-
-async def _write(keeper: Keeping, job: _Job, copy: Path, target: Slot, size: int) -> None:
+async def _write(keeper: Keeping, job: _Job, copy: Path, partition: Path, size: int) -> None:
     """RAUC writes the slot; how far it is, the disk's own count says."""
-    root = keeper.place.root
-    began = _written_bytes(root, target)
+    began = _written_bytes(partition)
     # D-Bus would give it 25 seconds to start, which a box that is busy recording may not have.
     await keeper.run("systemctl", "start", "rauc.service", patience_s=START_S)
     work = asyncio.ensure_future(keeper.run("rauc", "install", str(copy), patience_s=INSTALL_S))
     try:
         while not work.done():
             await asyncio.wait({work}, timeout=REPORT_EVERY_S)
-            job.at("installing", (_written_bytes(root, target) - began) / size)
+            job.at("installing", (_written_bytes(partition) - began) / size)
         await work
     finally:
         work.cancel()

@@ -183,6 +183,42 @@ def test_what_a_power_cut_left_of_a_bundle_goes_with_the_next_start_of_the_keepe
     assert ("update", update.apply) in APPLIES
 
 
+def test_what_nobody_has_foreseen_is_a_failed_update_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    programs = Programs()
+    keeper = box(tmp_path / "root", programs)
+    (keeper.place.root / "sys/class/block/vda4/stat").write_text("0 0\n")
+    with pytest.raises(Refusal, match="was not installed: IndexError"):
+        asyncio.run(installed(keeper, a_file(tmp_path)))
+    last = asyncio.run(update.state(keeper))["update"].last
+    assert (last.outcome, last.version) == ("failed", "0.3.0") and "IndexError" in last.message
+    assert any(record.exc_info for record in caplog.records), "where it came from is in the log"
+
+
+def test_an_update_that_ends_with_the_keeper_is_not_told_as_done(tmp_path: Path) -> None:
+    keeper = box(tmp_path / "root", Programs())
+
+    async def go() -> None:
+        await Menu(keeper.place, keeper.run).mend("A", "", Remembered())
+        request = msgspec.convert({"path": str(a_file(tmp_path)), "actor": CONSOLE}, update.InstallUpdate)
+        events = update.install(keeper, request)
+        await anext(events)
+        await asyncio.sleep(0)
+        await keeper.close()
+        with pytest.raises(Refusal, match="the keeper was ended"):
+            await anext(events)
+
+    asyncio.run(go())
+
+
+def test_a_stick_that_is_pulled_ends_no_update(tmp_path: Path) -> None:
+    keeper = box(tmp_path / "root", Programs())
+    for name in ("sda", "sda1", "sda2"):
+        gone = keeper.place.root / "sys/class/block" / name
+        gone.mkdir()
+        (gone / "uevent").mkdir()
+    assert asyncio.run(installed(keeper, a_file(tmp_path)))[-1] == {"event": "end", "reason": "done"}
+
+
 def test_a_version_that_does_not_take_the_configuration_is_not_activated(tmp_path: Path) -> None:
     programs = Programs()
     programs.inside = {**programs.inside, "version": "0.9.9"}
