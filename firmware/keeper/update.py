@@ -375,4 +375,5 @@ def _waiting(remembered: slots.Remembered, slot: Slot | None) -> str:
 
 
 def _offered(stick: Path) -> list[str]:
-    return sorted(str(path) for path in stick.glob("linekeep-*.raucb") if path.is_file())
+    """Without those whose names are not text: nobody can be told of them."""
+    return sorted(str(path) for path in stick.glob("linekeep-*.raucb") if path.name.isprintable() and path.is_file())

@@ -3,6 +3,7 @@ real slots are met in tests/image/test_update.py; here their answers are given."
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -240,6 +241,17 @@ def test_a_user_of_the_page_installs_uploads_alone_and_no_link(tmp_path: Path) -
         asyncio.run(installed(keeper, link, "user"))
     shutil.move(tmp_path / "linekeep-0.3.0-amd64.raucb", uploads)
     assert asyncio.run(installed(keeper, uploads / "linekeep-0.3.0-amd64.raucb", "user"))[-1]["event"] == "end"
+
+
+def test_a_file_on_a_stick_whose_name_is_no_text_is_not_offered(tmp_path: Path) -> None:
+    keeper = box(tmp_path / "root", Programs())
+    stick = keeper.place.root / update.STICK
+    stick.mkdir(parents=True)
+    for name in (b"linekeep-\xff-amd64.raucb", b"linekeep-0.3.0-amd64.raucb", "linekeep-新 版.raucb".encode()):
+        (stick / os.fsdecode(name)).touch()
+    offered = asyncio.run(update.state(keeper))["update"].offered
+    assert [Path(path).name for path in offered] == ["linekeep-0.3.0-amd64.raucb", "linekeep-新 版.raucb"]
+    msgspec.msgpack.encode(offered)
 
 
 def test_a_second_update_that_is_refused_leaves_the_first_its_trial(tmp_path: Path) -> None:
