@@ -355,6 +355,8 @@ async def state(keeper: Keeping) -> Fields:
     except Failed as error:
         keeper.problems["slots"] = f"slots: {error}"
         menu = {}
+    else:
+        keeper.problems.pop("slots", None)
     held = remembered.slots
     return told | {
         "slot": slot,

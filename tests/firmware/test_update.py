@@ -254,6 +254,17 @@ def test_a_file_on_a_stick_whose_name_is_no_text_is_not_offered(tmp_path: Path) 
     msgspec.msgpack.encode(offered)
 
 
+def test_a_boot_menu_that_can_be_read_again_is_no_problem_any_more(tmp_path: Path) -> None:
+    programs = Programs()
+    keeper = box(tmp_path / "root", programs)
+    programs.breaks = "grub-editenv list"
+    asyncio.run(update.state(keeper))
+    assert [*keeper.problems] == ["slots"]
+    programs.breaks = ""
+    asyncio.run(update.state(keeper))
+    assert keeper.problems == {}
+
+
 def test_a_second_update_that_is_refused_leaves_the_first_its_trial(tmp_path: Path) -> None:
     programs = Programs()
     keeper = box(tmp_path / "root", programs)
