@@ -78,7 +78,7 @@ def test_the_traffic_says_what_it_should() -> None:
     assert not [e for e in mine[6] if e.kind != "class"] and signals.values(mine[6], "class") == ["none"]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.lists(st.integers(0, 40000), max_size=40))
 def test_framing_does_not_matter(cuts: list[int]) -> None:
     """The same events in the same order, under the same ids."""
@@ -110,7 +110,7 @@ def batches(draw: st.DrawFn) -> tuple[NDArray[np.uint8], list[int]]:
     return np.stack([draw(arbitrary_line(40000)) if c < 0 else traffic()[c] for c in which]), which
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(batches())
 def test_a_channel_says_the_same_in_any_company(batch: tuple[NDArray[np.uint8], list[int]]) -> None:
     """Permuting channels permutes events, a batch says what its channels say alone, and no input makes one channel
@@ -136,7 +136,7 @@ def test_a_large_batch_says_what_its_channels_say_alone() -> None:
         assert of_channel(events, at) == of_channel(whole(), channel)
 
 
-@settings(max_examples=16, deadline=None)
+@settings(max_examples=16)
 @given(arbitrary_line(12345), st.sampled_from(["alaw", "ulaw"]), st.sampled_from(sorted(ZONES)), st.integers(1, 12345))
 def test_arbitrary_bytes_never_raise(line: NDArray[np.uint8], law: g711.Law, zone: Zone, cut: int) -> None:
     """And the digits on the line beside are heard as if they were alone."""

@@ -221,7 +221,7 @@ ACTS = {
 }
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(["voltage", "vox", "key", "always"]),
     st.lists(st.tuples(st.sampled_from(sorted(ACTS)), st.integers(1, 5 * S)), max_size=60),

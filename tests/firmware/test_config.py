@@ -98,7 +98,7 @@ def configs(draw: st.DrawFn) -> Config:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(configs())
 def test_what_is_written_is_read_back(config: Config) -> None:
     text = as_text(config)
@@ -219,7 +219,7 @@ def test_what_is_not_toml_is_said_so_with_its_place() -> None:
         parse("[box]\nname = x\n")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.text()
     | st.lists(

@@ -233,7 +233,7 @@ broken = st.binary(max_size=80) | st.builds(
 )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.lists(broken, max_size=4).map(b"".join), min_size=4, max_size=8))
 def test_arbitrary_bytes_harm_nobody(tmp_path_factory: pytest.TempPathFactory, connections: list[bytes]) -> None:
     folder = tmp_path_factory.mktemp("fuzz")

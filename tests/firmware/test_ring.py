@@ -13,7 +13,7 @@ def stamped(channels: int, first: int, samples: int) -> np.ndarray:
     return ((at[None, :] * 7 + np.arange(channels)[:, None] * 31) % 251).astype(np.uint8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(1, 400), min_size=1, max_size=40), st.integers(0, 10**10), st.data())
 def test_reads_return_what_was_written_or_say_it_is_lost(sizes: list[int], first: int, data: st.DataObject) -> None:
     ring = Ring(3, 800)

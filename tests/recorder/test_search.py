@@ -103,7 +103,7 @@ queries = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(query=queries)
 def test_every_page_is_what_brute_force_finds(world: tuple[Catalogue, list[Recording]], query: Query) -> None:
     catalogue, rows = world

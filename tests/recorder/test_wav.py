@@ -175,7 +175,7 @@ def test_after_a_failed_write_the_file_is_not_tried_again(tmp_path: Path, monkey
     recording.close()
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(junk=st.binary(max_size=9000), at=st.integers(0, 30_000), cut=st.integers(0, 30_000))
 def test_a_reader_of_arbitrary_bytes_raises_only_its_own_error(tmp_path: Path, junk: bytes, at: int, cut: int) -> None:
     path = tmp_path / "some.wav"

@@ -13,7 +13,7 @@ def frame(pool: Pool, piece: Piece, at: int) -> bytes:
     return bytes(pool.frames[piece.address + at])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(1, 6), st.booleans(), st.integers(0, 30)), max_size=40))
 def test_pieces_keep_their_bytes_while_others_come_and_go(acts: list[tuple[int, bool, int]]) -> None:
     pool = Pool(1 << 20)
