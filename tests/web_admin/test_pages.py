@@ -321,15 +321,18 @@ def test_a_recording_says_why_it_started_and_stopped(world: World) -> None:
 def test_a_recording_in_progress_plays_as_far_as_it_is_written(world: World) -> None:
     world.first.submit("/lines/3/key", {"on": "1"})
 
-    def written() -> str | None:
-        listed = re.findall(
-            r'<tr data-handle="(\w{32})"(?:(?!</tr>).)*?class="badge live"', world.auditor.get("/recordings").text, re.S
-        )
-        part = world.auditor.get(f"/recordings/{listed[0]}/audio") if listed else None
-        return listed[0] if part is not None and len(part.content) > 4096 + 8000 else None
+    def begun() -> str | None:
+        return next(line["recording"] for line in world.box.call("lines")["lines"] if line["line"] == 3)
 
-    handle = wait_for("a second of an open recording", written)
+    def written() -> bool:
+        part = world.auditor.get(f"{path}/audio")
+        return part.status_code == 206 and len(part.content) > 4096 + 8000
+
+    handle = wait_for("the recording of line 3", begun)
     path = f"/recordings/{handle}"
+    live = re.compile(rf'<tr data-handle="{handle}"(?:(?!</tr>).)*?class="badge live"', re.S)
+    wait_for("its place in the list", lambda: live.search(world.auditor.get("/recordings").text))
+    wait_for("a second of it", written)
     whole = world.auditor.get(f"{path}/audio")
     assert whole.status_code == 206 and whole.content[:4] == b"RIFF"
     assert len(whole.content) == int(whole.headers["content-length"])
