@@ -33,7 +33,7 @@ scenario = "none"
 number = 2
 name = "Gate"   # the old one
 """
-SILENCE_S, TALK_S = 6.0, 60.0
+SILENCE_S, TALK_S = 12.0, 60.0
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ def awaited(said: IO[str], words: str) -> list[str]:
 
 
 def test_a_line_is_learned_step_by_step_and_a_step_that_was_not_done_is_repeated(box: Box, tmp_path: Path) -> None:
-    silence, speech = np.zeros(40_000, np.int16), (talk()[:480_000] * 0.3).astype(np.int16)
+    silence, speech = np.zeros(80_000, np.int16), (talk()[:480_000] * 0.3).astype(np.int16)
     wave = write_wav(tmp_path / "call.wav", g711.alaw_encode(np.concatenate([silence, speech])))
     wait_for("the battery", lambda: snapshot(box, 1)["volts"])
     learning = subprocess.Popen(
