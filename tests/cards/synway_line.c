@@ -37,7 +37,7 @@ typedef struct {
 typedef void (*live_t)(int ch, unsigned char *data, DWORD bytes, void *user);
 
 static struct {
-    int type, state, volts, reversed, recording, silent, piece;
+    int type, state, volts, reversed, recording, begun, silent, piece;
     int64_t position, at_audio, owed;
     const uint8_t *audio;
     int64_t audio_bytes;
@@ -192,6 +192,7 @@ int SsmRecToFileB(int ch, const char *file, int codec, DWORD start, DWORD bytes,
     line[ch].live = live;
     line[ch].user = user;
     line[ch].recording = 1;
+    line[ch].begun++;
     line[ch].owed = 0;
     pthread_mutex_unlock(&lock);
     return 0;
@@ -306,6 +307,15 @@ int line_impatient(void) {
 }
 
 int line_starts(void) { return starts; }
+
+/* How often a recording was begun on a channel since the library was started. */
+int line_begun(int ch) {
+    pthread_mutex_lock(&lock);
+    int begun = line[ch].begun;
+    pthread_mutex_unlock(&lock);
+    return begun;
+}
+
 const char *line_file(void) { return last_file; }
 
 /* Audio that begins now; without bytes: the pattern again. */

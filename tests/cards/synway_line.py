@@ -24,6 +24,7 @@ _PLAYED = """
     void line_pass(void);
     void line_run(void);
     int line_starts(void);
+    int line_begun(int ch);
     int line_impatient(void);
     const char *line_file(void);
     void line_volts(int ch, int volts);
@@ -73,6 +74,8 @@ def start(card: SynwayCard, lines: Any) -> None:
         while not started.done():
             lines.line_pass()
         started.result()
+    assert card._share is not None
+    card._share.ring.begin()  # Without what still came after its last look.
 
 
 def blocks(card: SynwayCard, lines: Any, count: int) -> list[Block]:

@@ -191,6 +191,7 @@ def test_a_silent_channel_disturbs_no_other_and_comes_back_beside_them(card: Syn
     assert set(audio(read)[1].tolist()) == {IDLE["alaw"]}
     assert [(e.kind, e.channel) for e in events(read)] == [(LineEventKind.ALARM, 1)]
     assert card.counts.begun_anew == 2
+    wait_for("both, which another thread does", lambda: lines.line_begun(1) == 3)
     lines.line_silent(1, 0)
     back = until(card, lines, LineEventKind.CLEAR)
     after = audio(blocks(card, lines, 50))
