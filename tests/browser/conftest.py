@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.box import Process, free_port
 
@@ -13,6 +13,8 @@ QUIET = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--autoplay-policy=no-user-gesture-required", "--mute-audio",
 )  # fmt: skip
+
+expect.set_options(timeout=20_000)  # A page that comes late on a busy machine is no wrong page.
 
 
 class Running:
@@ -28,8 +30,9 @@ class Running:
         self.command = self.supervisor.line("command  ")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """For a module: its office telephones as long as it runs, and takes the other tests' time."""
     box = Running(tmp_path_factory.mktemp("box"))
     yield box
     code = box.supervisor.stop()
