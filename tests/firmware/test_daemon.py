@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -92,7 +93,11 @@ def test_it_says_who_and_how_it_is(client: Client, box: Box) -> None:
     assert [line["line"] for line in client.call("lines")["lines"]] == [1, 2, 3, 4]
 
 
-def test_a_call_is_watched_from_its_digits_to_its_recording(client: Client, tmp_path: Path) -> None:
+def local_date(utc_ns: int, offset_s: int) -> date:
+    return datetime.fromtimestamp(utc_ns / 1e9, timezone(timedelta(seconds=offset_s))).date()
+
+
+def test_a_call_is_watched_from_its_digits_to_its_recording(client: Client, box: Box, tmp_path: Path) -> None:
     wave = write_wav(tmp_path / "talk.wav", stretch(1, 1.5))
     reports = client.stream("watch", what=["lines", "recordings", "durable"], interval_ms=200)
     first = next(reports)
@@ -116,7 +121,11 @@ def test_a_call_is_watched_from_its_digits_to_its_recording(client: Client, tmp_
     assert event["recording"]["number"] == "62345678"
     assert event["recording"]["samples"] >= max(durable, 12_000)
     assert {"dialling", "talking"} <= states
-    assert client.call("status")["recordings"]["today"] >= 1
+    status = client.call("status")
+    known = rows(box.data)
+    today = local_date(status["clock"]["utc_ns"], status["clock"]["utc_offset_s"])
+    of_today = [row for row in known if local_date(row.start_utc_ns, row.utc_offset_s) == today]
+    assert known and status["recordings"]["today"] == len(of_today)
 
 
 def test_a_line_is_heard_live(client: Client, tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_what_is_not_there(console: Console, sound: Path) -> None:
 
 
 def test_a_call_is_recorded_found_and_played(console: Console, recorded: dict[str, Any], tmp_path: Path) -> None:
-    found = console.json("search", "--today", "--number", "*3456*", "--line", "3")["recordings"]
+    found = console.json("search", "--since", "1h", "--number", "*3456*", "--line", "3")["recordings"]
     assert [row["handle"] for row in found] == [recorded["handle"]]
     document = console.json("show", recorded["handle"][:12])
     assert document["end"]["dialled"] == "62345678"
