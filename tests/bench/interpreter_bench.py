@@ -111,7 +111,7 @@ def _row(what: str, act: Callable[[], object], times: int) -> dict[str, Any]:
 
 
 def _acts(folder: Path, tiny: bool) -> Iterator[tuple[str, Callable[[], object]]]:
-    numbers = np.random.default_rng(1).random(60_000).tolist()
+    numbers = np.random.default_rng(1).random(200_000).tolist()
     yield CONTROL, partial(sorted, numbers)
     for seconds in (5,) if tiny else (5, 30):
         volts = [8.0] * (10 * seconds)

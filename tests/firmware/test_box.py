@@ -112,6 +112,7 @@ def test_thresholds_that_a_hanging_card_could_not_take_are_not_taken_later(
             wait_for("the first block", lambda: box.engine.health().cards[0].blocks or None)
             assert not box.engine.configure(1, RecordingConfig(trigger="vox"))
             card.let_go.set()
+            monkeypatch.setattr(engine, "KEY_WITHIN_S", 30.0)
             wait_for("more blocks", lambda: box.engine.health().cards[0].blocks > 3)
             assert box.engine.snapshots()[0].armed == "voltage"
             assert box.engine.configure(1, RecordingConfig(trigger="vox"))

@@ -145,7 +145,7 @@ def test_boards_on_the_bus(tmp_path: Path) -> None:
 
 
 def test_monitor_looks_again_and_again(console: Console) -> None:
-    said = console.run("--json", "card", "monitor", "--every", "0.1", "--for", "0.25s")
+    said = console.run("--json", "card", "monitor", "--every", "0.1", "--for", "1s")
     looks = [json.loads(line) for line in said.out.splitlines()]
     assert len(looks) >= 2
     for look in looks:
