@@ -54,7 +54,7 @@ class CrashDisk:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.calls: list[tuple[Any, ...]] = []
-        self._before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        self._before = {path: path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
         self._folders = {path for path in root.rglob("*") if path.is_dir()} | {root}
 
     def told(self, *fact: Any) -> None:
