@@ -72,6 +72,11 @@ class Process:
         return code
 
 
+def at_home_anywhere(configuration: str) -> str:
+    """With room asked for that any machine has: below two gigabytes a box of the default has an alarm."""
+    return configuration if "[storage]" in configuration else f"{configuration}\n[storage]\nminimum_free_mb = 1\n"
+
+
 class Box:
     """The daemon on `data`, started with `configuration` (TOML) and more words on its command line."""
 
@@ -79,7 +84,7 @@ class Box:
         self.data, self._arguments = data, arguments
         data.mkdir(parents=True, exist_ok=True)
         if configuration is not None:
-            (data / "linekeep.toml").write_text(configuration, encoding="utf-8")
+            (data / "linekeep.toml").write_text(at_home_anywhere(configuration), encoding="utf-8")
         self.start()
 
     def start(self) -> None:

@@ -32,6 +32,9 @@ scenario = "none"
 [[line]]
 number = 2
 name = "Gate"   # the old one
+
+[storage]
+minimum_free_mb = 1
 """
 SILENCE_S, TALK_S = 12.0, 60.0
 
