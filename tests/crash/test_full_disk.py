@@ -99,6 +99,7 @@ def test_a_full_disk_is_said_and_what_was_recorded_stays(
         ballast = fill(disk, leave)
         wait_for(f"the alarm {code} or the floor's", lambda: open_alarm(box, code) or open_alarm(box, "disk_full"))
         assert box.call("status")["health"] == "alarm"
+        wait_for("every line stopped", lambda: not recorded(box))
         os.unlink(ballast)
         wait_for("recording again", lambda: talking(box))
         wait_for("the alarm resolved", lambda: not open_alarm(box, "disk_full"))

@@ -62,6 +62,9 @@ class Reports:
     def names(self, recordings: int) -> bool:
         return len(self.samples) == recordings
 
+    def came_within(self, seconds: float) -> bool:
+        return time.monotonic() - self.last_s < seconds
+
     def close(self) -> None:
         self._reader.join(10)
         self._client.close()
@@ -125,9 +128,11 @@ def test_nothing_durable_is_lost_to_fifty_kills(tmp_path: Path) -> None:
             reports = Reports(box)
             wait_for("durable audio of every line", partial(reports.names, LINES))
             time.sleep(rng.uniform(0.0, 2.0))
+            wait_for("audio being written", partial(reports.came_within, 1.0))
             open_now = {snapshot["line"]: snapshot["recording"] for snapshot in box.call("lines")["lines"]}
+            killed_s = time.monotonic()
             box.kill()
-            assert time.monotonic() - reports.last_s < 1.5, "no audio was being written when the kill fell"
+            assert killed_s - reports.last_s < 1.5, "no audio was being written when the kill fell"
             reports.close()
             assert set(open_now.values()) == reports.samples.keys(), "a line was not being recorded"
             for line, handle in open_now.items():
