@@ -57,12 +57,12 @@ class Handed:
     words: str
 
 
-def handed(disk: Path, slot: Literal["A", "B"] = "A") -> Handed:
-    """What the boot menu would start of a flashed disk."""
+def handed(disk: Path, slot: Literal["A", "B"] = "A", entry: str = "") -> Handed:
+    """What the boot menu would start of a flashed disk; `entry` is what another of its entries adds."""
     boot = image().parent / "root/boot"
     kept = re.search(r"^machine_id=(\S+)", _on_esp(disk, "grubenv"), re.MULTILINE)
     words = kernel_words(slot) + (f" systemd.machine_id={kept[1]}" if kept else "")
-    return Handed(boot / "vmlinuz", boot / "initrd", f"{words} {SHELL_WORDS}")
+    return Handed(boot / "vmlinuz", boot / "initrd", f"{words} {entry} {SHELL_WORDS}")
 
 
 def _on_esp(disk: Path, name: str) -> str:

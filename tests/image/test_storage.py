@@ -1,6 +1,6 @@
-"""The data partition over seven starts of one box: encrypted by a TPM with the power cut meanwhile, a power cut while
+"""The data partition over nine starts of one box: encrypted by a TPM with the power cut meanwhile, a power cut while
 recording, the recovery key typed where the TPM is another, a full disk, the hardware's watchdog, safe mode, a
-factory reset that destroys the key, and a partition that holds nothing any more.
+factory reset that destroys the key, a file system that is repaired, and a partition that holds nothing any more.
 
 The TPM is swtpm, the watchdog QEMU's i6300esb; both act on the machine from outside. Each start ends as it would in the
 field: by a restart, by a kill of the machine (what the guest had not written is gone), or by the watchdog.
@@ -158,15 +158,31 @@ def falls_into_safe_mode_and_is_reset(box: Machine) -> None:
     box.goes()
 
 
-def begins_anew(box: Machine, own: str) -> None:
-    """Nothing of before is left."""
+def begins_anew(box: Machine, own: str) -> str:
+    """Nothing of before is left. Gives its new certificate's fingerprint."""
     box.said(r"(Factory reset \(recordings destroyed\): done)")
     box.said(r"setup code +(\S+)")
-    assert up(box) != own
+    new = up(box)
+    assert new != own
     last = ask(box, "box.state")["last_order"]
     assert (last["act"], last["done"], last["by"][0]) == ("destroy", True, "key destroyed")
     assert ask(box, "box.state")["encryption"]["on"] is False
     assert box.shell("find /data/linekeep -name '*.wav'") == ""
+    return new
+
+
+def damage(disk: Path, folder: Path) -> None:
+    """A block that two files claim: the check of a start does not decide whose it is."""
+    place = f"{disk}?offset={DATA_AT}"
+    # What the machine had not written when its power went comes out of the journal.
+    assert subprocess.run(["e2fsck", "-f", "-p", place], check=False).returncode in {0, 1}
+    (one := folder / "one").write_bytes(b"1" * 100)
+    (two := folder / "two").write_bytes(b"2" * 100)
+    for words in (f"write {one} one", f"write {two} two"):
+        subprocess.run(["debugfs", "-w", "-R", words, place], check=True)
+    (block,) = subprocess.check_output(["debugfs", "-R", "blocks one", place], text=True).split()
+    subprocess.run(["debugfs", "-w", "-R", f"sif two block[5] {block}", place], check=True)
+    assert subprocess.run(["e2fsck", "-f", "-p", place], check=False).returncode == 4
 
 
 @pytest.mark.timeout(5400)
@@ -196,11 +212,18 @@ def test_the_data_partition_through_a_boxs_life(tmp_path: Path) -> None:
         falls_into_safe_mode_and_is_reset(box)
 
     with running(disk, tmp_path / "6", handed(disk)) as box:
-        begins_anew(box, own)
+        new = begins_anew(box, own)
+
+    damage(disk, tmp_path)
+    with running(disk, tmp_path / "7", handed(disk)) as box:
+        box.said(r'(choose "Repair the data partition")')
+    with running(disk, tmp_path / "8", handed(disk, entry="fsck.repair=yes")) as box:
+        assert up(box) == new, "what was kept is kept"
+        assert box.shell("cat /data/one") == "1" * 100
 
     with disk.open("r+b") as raw:
         raw.seek(DATA_AT)
         raw.write(bytes(8 * MIB))
-    with running(disk, tmp_path / "7", handed(disk)) as box:
+    with running(disk, tmp_path / "9", handed(disk)) as box:
         box.said(r"(the disk cannot be used\. NOTHING IS RECORDED)")
         assert "linekeep-data.service" in box.console and "no file system" in box.console
