@@ -173,7 +173,8 @@ def begins_anew(box: Machine, own: str) -> str:
 
 def damage(disk: Path, folder: Path) -> None:
     """A block that two files claim: the check of a start does not decide whose it is."""
-    place = f"{disk}?offset={DATA_AT}"
+    place, at = folder / "data.img", f"{DATA_AT // MIB}"
+    subprocess.run(["dd", f"if={disk}", f"of={place}", "bs=1M", f"skip={at}", "conv=sparse"], check=True)
     # What the machine had not written when its power went comes out of the journal.
     assert subprocess.run(["e2fsck", "-f", "-p", place], check=False).returncode in {0, 1}
     (one := folder / "one").write_bytes(b"1" * 100)
@@ -183,6 +184,7 @@ def damage(disk: Path, folder: Path) -> None:
     (block,) = subprocess.check_output(["debugfs", "-R", "blocks one", place], text=True).split()
     subprocess.run(["debugfs", "-w", "-R", f"sif two block[5] {block}", place], check=True)
     assert subprocess.run(["e2fsck", "-f", "-p", place], check=False).returncode == 4
+    subprocess.run(["dd", f"if={place}", f"of={disk}", "bs=1M", f"seek={at}", "conv=notrunc"], check=True)
 
 
 @pytest.mark.timeout(5400)
