@@ -61,6 +61,20 @@ def of_channel(events: list[Event], channel: int) -> list[tuple[object, ...]]:
     ]
 
 
+def to_a_hop(told: list[tuple[object, ...]], elsewhere: list[tuple[object, ...]]) -> bool:
+    """The same reports, with times that differ by one hop of 10 ms at most. On some processors the matrix product adds
+    up the columns from the ninth on in another order than those before; what meets a threshold to the last bit then
+    begins a hop earlier or later."""
+
+    def near(a: object, b: object) -> bool:
+        return a == b or (isinstance(a, float) and isinstance(b, float) and abs(a - b) < 0.0101)
+
+    return len(told) == len(elsewhere) and all(
+        (a[0], a[3:]) == (b[0], b[3:]) and near(a[1], b[1]) and near(a[2], b[2])
+        for a, b in zip(told, elsewhere, strict=True)
+    )
+
+
 def decided_s(events: list[Event], channel: int) -> list[float]:
     """When each verdict on the class of the channel was sure."""
     return [float(str(e.evidence["decided_s"])) for e in events if e.channel == channel and e.kind == "class"]
@@ -114,13 +128,13 @@ def batches(draw: st.DrawFn) -> tuple[NDArray[np.uint8], list[int]]:
 @given(batches())
 def test_a_channel_says_the_same_in_any_company(batch: tuple[NDArray[np.uint8], list[int]]) -> None:
     """Permuting channels permutes events, a batch says what its channels say alone, and no input makes one channel
-    change another: every report, to the last digit of its evidence, is what the line gives elsewhere, and the verdict
-    comes within 100 ms of when it comes there."""
+    change another: every report, to the last digit of its evidence, is what the line gives elsewhere, its times to a
+    hop, and the verdict comes within 100 ms of when it comes there."""
     law_bytes, which = batch
     events = run(law_bytes)
     for at, channel in enumerate(which):
         if channel >= 0:
-            assert of_channel(events, at) == of_channel(whole(), channel)
+            assert to_a_hop(of_channel(events, at), of_channel(whole(), channel))
             assert decided_s(events, at) == pytest.approx(decided_s(whole(), channel), abs=0.1)
 
 
